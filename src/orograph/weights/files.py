@@ -1,0 +1,166 @@
+"""Weights on disk: safetensors, which can hold nothing but tensors.
+
+A file written here has one tensor for each name of the network's state dict (parameters in the vector's precision,
+so that interpolated points of a half-precision network keep every bit), so ``model.load_state_dict`` reads it too;
+the layout rides in the metadata. Foreign files (a plain safetensors state dict, or a ``torch.save`` one) are read
+with the network beside them, to tell parameters from buffers; pickles only through ``weights_only=True``, which
+builds tensors and runs no code.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from orograph.basics.errors import WeightsError, nearest
+from orograph.basics.files import atomic_path
+from orograph.weights.layout import Layout, Slot, layout_of
+from orograph.weights.weights import Weights
+
+_FORMAT = "orograph-weights-1"
+
+
+def save_weights(weights: Weights, path: Path) -> Path:
+    """Write ``weights`` to ``path`` in one step. Raises StoreError where it cannot be written."""
+    tensors: dict[str, Tensor] = {}
+    for name, view in weights.tensors():
+        tensors[name] = _storable(view)
+    for name, tensor in (weights.buffers | weights.fixed).items():
+        tensors[name] = _storable(tensor)
+    metadata = {
+        "format": _FORMAT,
+        "slots": json.dumps([asdict(slot) for slot in weights.layout.slots]),
+        "select": json.dumps(weights.layout.select),
+        "buffers": json.dumps({name: _dtype(tensor) for name, tensor in weights.buffers.items()}),
+        "fixed": json.dumps({name: _dtype(tensor) for name, tensor in weights.fixed.items()}),
+    }
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, metadata)
+    return path
+
+
+def load_weights(path: Path, model: nn.Module | None = None) -> Weights:
+    """Read weights from ``path``.
+
+    A file of orograph's own needs no ``model``; with one, the two are checked against each other. A foreign state
+    dict needs it. Common wrappings (``state_dict``, ``model``, a ``module.`` or ``model.`` prefix) are seen through.
+
+    Raises
+    ------
+    WeightsError
+        The file is missing, damaged, a pickle with anything but tensors in it, or does not fit ``model`` (the first
+        tensor that does not fit is named).
+    """
+    if not path.is_file():
+        raise WeightsError(f"no such weights file: {path}")
+    tensors, metadata = _read(path)
+    if metadata.get("format") == _FORMAT:
+        found = _own(tensors, metadata, path)
+        if model is not None:
+            found.layout.parameters(model)
+        return found
+    if model is None:
+        raise WeightsError(
+            f"{path} is a plain state dict; give its network too (--model), to tell weights from buffers"
+        )
+    return _foreign(tensors, model, path)
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    if path.suffix == ".safetensors":
+        try:
+            with safe_open(path, framework="pt") as archive:
+                return {name: archive.get_tensor(name) for name in archive.keys()}, archive.metadata() or {}  # noqa: SIM118
+        except (SafetensorError, OSError, ValueError) as error:
+            raise WeightsError(f"{path} is damaged or no safetensors file ({error})") from error
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise WeightsError(
+            f"{path} holds more than tensors, and orograph runs nobody's pickled code; "
+            "save it again with torch.save(model.state_dict(), …) or as safetensors"
+        ) from error
+    except (RuntimeError, OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise WeightsError(f"{path} is damaged or no state dict ({str(error).split(chr(10))[0]})") from error
+    for key in ("state_dict", "model_state_dict", "model"):
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+    if not isinstance(content, dict) or not content or not all(isinstance(v, Tensor) for v in content.values()):
+        raise WeightsError(f"{path} is not a state dict (a dictionary of tensors)")
+    return {str(name): tensor for name, tensor in content.items()}, {}
+
+
+def _own(tensors: dict[str, Tensor], metadata: dict[str, str], path: Path) -> Weights:
+    try:
+        slots = tuple(
+            Slot(**{**slot, "shape": tuple(slot["shape"]), "aliases": tuple(slot["aliases"])})
+            for slot in json.loads(metadata["slots"])
+        )
+        select: Any = json.loads(metadata["select"])
+        layout = Layout(slots, tuple(select) if isinstance(select, list) else select)
+        vector = torch.empty(layout.size, dtype=layout.dtype)
+        for slot in slots:
+            slot.view(vector).copy_(_restored(tensors[slot.name], slot.dtype))
+        buffers = {name: _restored(tensors[name], dtype) for name, dtype in json.loads(metadata["buffers"]).items()}
+        fixed = {name: _restored(tensors[name], dtype) for name, dtype in json.loads(metadata["fixed"]).items()}
+    except (KeyError, ValueError, TypeError, RuntimeError, AttributeError) as error:
+        raise WeightsError(f"{path} is damaged: its description does not fit its tensors ({error})") from error
+    return Weights(vector, layout, buffers, fixed)
+
+
+def _foreign(tensors: dict[str, Tensor], model: nn.Module, path: Path) -> Weights:
+    state = model.state_dict()
+    for prefix in ("module.", "model.", "_orig_mod."):
+        if all(name.startswith(prefix) for name in tensors) and not all(name in state for name in tensors):
+            tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+    layout = layout_of(model)
+    known = Weights.of(model)
+    missing = [name for name in state if name not in tensors and not _tied_elsewhere(layout, name, tensors)]
+    if missing:
+        raise WeightsError(f"{path} lacks {missing[0]!r}{nearest(missing[0], tensors)}; is it of another network?")
+    extra = [name for name in tensors if name not in state]
+    if extra:
+        raise WeightsError(f"{path} has {extra[0]!r}, which the network does not{nearest(extra[0], state)}")
+    for name, tensor in tensors.items():
+        if tensor.shape != state[name].shape:
+            raise WeightsError(
+                f"{path}: {name} has shape {tuple(tensor.shape)}, the network's is {tuple(state[name].shape)}"
+            )
+    vector = torch.empty(layout.size, dtype=layout.dtype)
+    for slot in layout.slots:
+        name = next(name for name in (slot.name, *slot.aliases) if name in tensors)
+        slot.view(vector).copy_(tensors[name])
+    buffers = {name: tensors.get(name, buffer.cpu()) for name, buffer in known.buffers.items()}
+    fixed = {name: tensors.get(name, parameter.cpu()) for name, parameter in known.fixed.items()}
+    return Weights(vector, layout, buffers, fixed)
+
+
+def _tied_elsewhere(layout: Layout, name: str, tensors: dict[str, Tensor]) -> bool:
+    """Whether ``name`` is one of several names of a tied parameter, of which the file has another."""
+    for slot in layout.slots:
+        names = (slot.name, *slot.aliases)
+        if name in names:
+            return any(other in tensors for other in names)
+    return False
+
+
+def _storable(tensor: Tensor) -> Tensor:
+    """A contiguous copy of its own; complex numbers become pairs, which safetensors can hold."""
+    tensor = torch.view_as_real(tensor) if tensor.is_complex() else tensor
+    return tensor.detach().cpu().contiguous().clone()
+
+
+def _dtype(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
+
+
+def _restored(tensor: Tensor, dtype: str) -> Tensor:
+    return torch.view_as_complex(tensor) if dtype.startswith("complex") else tensor
