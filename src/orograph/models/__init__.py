@@ -1,0 +1,16 @@
+"""The networks of the papers, small and readable, and the way to bring your own.
+
+``build("resnet20", data)`` makes one of the networks of :func:`known`, or calls your factory
+(``"package.module:factory"``, ``"file.py:factory"`` or a function). One file holds one family; each is written so
+that a reader can hold it against its paper, and so that ``torch.fx`` can trace it.
+"""
+
+from orograph.models.convnet import ConvNet
+from orograph.models.mlp import MLP
+from orograph.models.registry import build, known
+from orograph.models.resnet18 import ResNet18
+from orograph.models.resnet_cifar import CifarResNet
+from orograph.models.vgg import VGG
+from orograph.models.wide_resnet import WideResNet
+
+__all__ = ["MLP", "VGG", "CifarResNet", "ConvNet", "ResNet18", "WideResNet", "build", "known"]

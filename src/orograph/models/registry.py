@@ -1,0 +1,251 @@
+"""From a name, a factory or a finished module to a network that fits the data.
+
+Orograph's own networks are listed in one table; the options of each are the keyword arguments of its class. Your
+own are named ``package.module:factory`` or ``file.py:factory``, or handed over as a function or a module.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from orograph.basics.errors import ModelError, UsageError, nearest
+from orograph.basics.references import is_reference, load_reference
+from orograph.basics.seeds import derive, isolated_randomness
+from orograph.models.convnet import ConvNet
+from orograph.models.mlp import MLP
+from orograph.models.resnet18 import ResNet18
+from orograph.models.resnet_cifar import CifarResNet
+from orograph.models.sizes import ImageSize
+from orograph.models.vgg import VGG
+from orograph.models.wide_resnet import WideResNet
+
+
+class FitsData(Protocol):
+    """What :func:`build` asks of a data set: how many classes it has, and the shape of one input."""
+
+    @property
+    def classes(self) -> int: ...
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """(channels, height, width) of an image, or (features,) of a vector."""
+        ...
+
+
+@dataclass(frozen=True)
+class _Use:
+    """A data set on which a network's size is quoted."""
+
+    name: str
+    classes: int
+    channels: int
+    image_size: int
+
+
+_DIGITS = _Use("8x8 digits", 10, 1, 8)
+_CIFAR10 = _Use("CIFAR-10", 10, 3, 32)
+_IMAGENET = _Use("224x224 ImageNet", 1000, 3, 224)
+
+
+@dataclass(frozen=True)
+class _Network:
+    """One name of the table: a class, the arguments the name stands for, and where it comes from."""
+
+    factory: Callable[..., nn.Module]
+    source: str
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    uses: tuple[_Use, ...] = (_CIFAR10,)
+
+    def options(self) -> list[str]:
+        """Names of the options that a caller may still choose."""
+        taken = {"classes", "channels", "image_size", *self.fixed}
+        return [name for name in inspect.signature(self.factory).parameters if name not in taken]
+
+
+def _table() -> dict[str, _Network]:
+    table = {
+        "mlp": _Network(MLP, "multilayer perceptron, hidden layers of 64 and 64", uses=(_DIGITS,)),
+        "convnet": _Network(ConvNet, "small network of three convolutions and a linear layer", uses=(_DIGITS,)),
+    }
+    for letter in "ABCDE":
+        source = f"Simonyan & Zisserman 2015, configuration {letter}"
+        vgg = {"configuration": letter, "batch_norm": False}
+        uses = (_IMAGENET, _CIFAR10)
+        # The plain name keeps batch_norm as an option; the suffixed one has chosen.
+        table[f"vgg-{letter.lower()}"] = _Network(VGG, source, {"configuration": letter}, uses)
+        table[f"vgg-{letter.lower()}-bn"] = _Network(VGG, f"{source}, batch norm", {**vgg, "batch_norm": True}, uses)
+    for depth in (8, 20, 32, 56, 110):
+        source = "He et al. 2016, for CIFAR"
+        table[f"resnet{depth}"] = _Network(CifarResNet, source, {"depth": depth})
+        without = {"depth": depth, "batch_norm": False}
+        table[f"resnet{depth}-nobn"] = _Network(CifarResNet, f"{source}, no batch norm", without)
+    table["resnet18"] = _Network(ResNet18, "He et al. 2016, ResNet-18 with a 3x3 stem for CIFAR")
+    for depth, widening in ((16, 4), (28, 10)):
+        wide = {"depth": depth, "widening": widening}
+        table[f"wrn-{depth}-{widening}"] = _Network(WideResNet, "Zagoruyko & Komodakis 2016", wide)
+    return table
+
+
+_NETWORKS = _table()
+
+# What other programs call these networks; only ever a hint, since those differ in the head.
+_OTHER_NAMES = {"vgg11": "vgg-a", "vgg13": "vgg-b", "vgg16": "vgg-d", "vgg19": "vgg-e"}
+
+
+@cache
+def _described() -> dict[str, str]:
+    lines = {}
+    for name, network in _NETWORKS.items():
+        counts = []
+        for use in network.uses:
+            with torch.device("meta"):
+                module = network.factory(
+                    **network.fixed, classes=use.classes, channels=use.channels, image_size=use.image_size
+                )
+            counts.append(f"{sum(value.numel() for value in module.parameters()):,} parameters on {use.name}")
+        lines[name] = f"{network.source}; {', '.join(counts)}"
+    return lines
+
+
+def known() -> dict[str, str]:
+    """Every name that :func:`build` takes, with one line that says what it is and how many parameters it has."""
+    return dict(_described())
+
+
+def build(
+    name: str | nn.Module | Callable[..., nn.Module],
+    data: FitsData | None = None,
+    *,
+    classes: int | None = None,
+    channels: int | None = None,
+    image_size: ImageSize | None = None,
+    seed: int | None = None,
+    **options: Any,
+) -> nn.Module:
+    """A network that fits the data, in training mode, on the default device.
+
+    Parameters
+    ----------
+    name: one of :func:`known`; ``package.module:factory`` or ``file.py:factory``; a factory; or an ``nn.Module``,
+        which comes back as it is. A factory is called with those of ``data, classes, channels, image_size`` that
+        its signature names and that are known here, and with all ``options``.
+    data: anything with ``.classes`` and ``.input_shape``, (channels, height, width) or (features,).
+    classes, channels, image_size: what to use in place of the data's; without data, those left out are the
+        network's defaults (CIFAR-10's: 10, 3, 32). Vectors count as ``channels`` features without image size.
+    seed: draw the initial values from this seed, whatever the global random state, which stays untouched.
+        Without it they come from the global state, as for any PyTorch module.
+    options: of that network, such as ``width=0.5``; see its class.
+
+    Raises
+    ------
+    UsageError
+        Unknown name, unknown option or an option out of range.
+    ModelError
+        The network cannot take such images, or the factory returned something else than an ``nn.Module``.
+
+    Examples
+    --------
+    >>> network = build("resnet20", classes=10, channels=1, image_size=8, seed=0, width=0.5)
+    >>> sum(parameter.numel() for parameter in network.parameters())
+    67906
+    """
+    if isinstance(name, nn.Module):
+        if options:
+            raise UsageError(f"{next(iter(options))!r} is an option for a factory; this network is already built")
+        return name
+
+    shape = _shape(data, classes, channels, image_size)
+    if isinstance(name, str) and not is_reference(name):
+        factory, arguments = _own(name, shape, options)
+    else:
+        factory, arguments = _yours(name, data, shape, options)
+
+    with nullcontext() if seed is None else isolated_randomness(derive(seed, "initial values")):
+        network: object = factory(**arguments)
+    if not isinstance(network, nn.Module):
+        raise ModelError(f"{_called(name)} must return an nn.Module, not {type(network).__name__}")
+    return network
+
+
+def _shape(
+    data: FitsData | None, classes: int | None, channels: int | None, image_size: ImageSize | None
+) -> dict[str, Any]:
+    """The known ones of classes, channels and image size; image size None only where the inputs are vectors."""
+    shape: dict[str, Any] = {}
+    if data is not None:
+        missing = [name for name in ("classes", "input_shape") if not hasattr(data, name)]
+        if missing:
+            raise UsageError(f"data has no .{missing[0]} ({type(data).__name__}); give classes, channels, image_size")
+        sizes = tuple(int(size) for size in data.input_shape)
+        if len(sizes) == 1:
+            shape = {"classes": data.classes, "channels": sizes[0], "image_size": None}
+        elif len(sizes) == 3:
+            side = sizes[1] if sizes[1] == sizes[2] else sizes[1:]
+            shape = {"classes": data.classes, "channels": sizes[0], "image_size": side}
+        else:
+            raise ModelError(f"inputs are (channels, height, width) or (features,), the data has {sizes}")
+    given = {"classes": classes, "channels": channels, "image_size": image_size}
+    return shape | {name: value for name, value in given.items() if value is not None}
+
+
+def _own(name: str, shape: dict[str, Any], options: dict[str, Any]) -> tuple[Callable[..., nn.Module], dict[str, Any]]:
+    if name not in _NETWORKS:
+        other = _OTHER_NAMES.get(name.lower().replace("-", "").replace("_", ""), name.lower())
+        hint = nearest(other, _NETWORKS)
+        raise UsageError(
+            f"no network is called {name!r}{hint}; yours are 'package.module:factory' or 'file.py:factory'"
+        )
+    network = _NETWORKS[name]
+    for option in options:
+        if option not in network.options():
+            valid = ", ".join(network.options())
+            raise UsageError(f"{name} has no option {option!r}{nearest(option, network.options())}; it has {valid}")
+    if shape.get("image_size", 0) is None and network.factory is not MLP:
+        raise ModelError(f"{name} takes images, and the data has vectors of {shape['channels']} features; use 'mlp'")
+    return network.factory, {**network.fixed, **shape, **options}
+
+
+def _yours(
+    name: str | Callable[..., nn.Module], data: FitsData | None, shape: dict[str, Any], options: dict[str, Any]
+) -> tuple[Callable[..., nn.Module], dict[str, Any]]:
+    factory = load_reference(name) if isinstance(name, str) else name
+    if isinstance(factory, nn.Module):
+        if options:
+            raise UsageError(f"{next(iter(options))!r} is an option for a factory; {name} is already built")
+        # A network made when its file was imported: the caller's own, so there is nothing left to call.
+        return (lambda: factory), {}
+    if not callable(factory):
+        raise UsageError(f"{_called(name)} is not a function or class that makes a network")
+    try:
+        signature = inspect.signature(factory)
+    except ValueError:  # some built-in callables have none
+        return factory, options
+    by_name = [
+        parameter.name
+        for parameter in signature.parameters.values()
+        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    ]
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in signature.parameters.values())
+    for option in options:
+        if option not in by_name and not takes_any:
+            raise UsageError(f"{_called(name)} has no option {option!r}{nearest(option, by_name)}")
+    offered = {"data": data, **shape}
+    arguments = {key: value for key, value in offered.items() if key in by_name and value is not None} | options
+    try:
+        signature.bind(**arguments)
+    except TypeError as error:
+        raise UsageError(f"{_called(name)} cannot be called: {error}; give it as an option") from error
+    return factory, arguments
+
+
+def _called(name: object) -> str:
+    """What to call the user's factory in an error."""
+    return name if isinstance(name, str) else str(getattr(name, "__qualname__", type(name).__name__))
