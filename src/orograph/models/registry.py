@@ -164,7 +164,7 @@ def build(
 
     shape = _shape(data, classes, channels, image_size)
     if isinstance(name, str) and not is_reference(name):
-        factory, arguments = _own(name, shape, options)
+        factory, arguments = _own(name, data, shape, options)
     else:
         factory, arguments = _yours(name, data, shape, options)
 
@@ -178,31 +178,46 @@ def build(
 def _shape(
     data: FitsData | None, classes: int | None, channels: int | None, image_size: ImageSize | None
 ) -> dict[str, Any]:
-    """The known ones of classes, channels and image size; image size None only where the inputs are vectors."""
+    """What the caller or the data say of classes, channels and image size; image size None for vectors.
+
+    Data of another kind (a loader, sentences) says nothing here: that matters only to orograph's own networks.
+    """
     shape: dict[str, Any] = {}
-    if data is not None:
-        missing = [name for name in ("classes", "input_shape") if not hasattr(data, name)]
-        if missing:
-            raise UsageError(f"data has no .{missing[0]} ({type(data).__name__}); give classes, channels, image_size")
-        sizes = tuple(int(size) for size in data.input_shape)
-        if len(sizes) == 1:
-            shape = {"classes": data.classes, "channels": sizes[0], "image_size": None}
-        elif len(sizes) == 3:
-            side = sizes[1] if sizes[1] == sizes[2] else sizes[1:]
-            shape = {"classes": data.classes, "channels": sizes[0], "image_size": side}
-        else:
-            raise ModelError(f"inputs are (channels, height, width) or (features,), the data has {sizes}")
+    if getattr(data, "classes", None) is not None:
+        shape["classes"] = getattr(data, "classes", None)
+    sizes = tuple(getattr(data, "input_shape", None) or ())
+    if len(sizes) == 1:
+        shape |= {"channels": sizes[0], "image_size": None}
+    elif len(sizes) == 3:
+        shape |= {"channels": sizes[0], "image_size": sizes[1] if sizes[1] == sizes[2] else sizes[1:]}
     given = {"classes": classes, "channels": channels, "image_size": image_size}
     return shape | {name: value for name, value in given.items() if value is not None}
 
 
-def _own(name: str, shape: dict[str, Any], options: dict[str, Any]) -> tuple[Callable[..., nn.Module], dict[str, Any]]:
+def _check_known(name: str, data: FitsData, shape: dict[str, Any]) -> None:
+    """Data that says too little must not silently get a network for CIFAR-10."""
+    if "classes" not in shape:
+        raise UsageError(
+            f"{name} needs to know .classes, which the data ({type(data).__name__}) has not; give classes="
+        )
+    if "channels" not in shape or "image_size" not in shape:
+        raise ModelError(
+            f"{name} takes inputs of .input_shape (channels, height, width) or (features,), and the data "
+            f"({type(data).__name__}) has {getattr(data, 'input_shape', None)}; give channels= and image_size="
+        )
+
+
+def _own(
+    name: str, data: FitsData | None, shape: dict[str, Any], options: dict[str, Any]
+) -> tuple[Callable[..., nn.Module], dict[str, Any]]:
     if name not in _NETWORKS:
         other = _OTHER_NAMES.get(name.lower().replace("-", "").replace("_", ""), name.lower())
         hint = nearest(other, _NETWORKS)
         raise UsageError(
             f"no network is called {name!r}{hint}; yours are 'package.module:factory' or 'file.py:factory'"
         )
+    if data is not None:
+        _check_known(name, data, shape)
     network = _NETWORKS[name]
     for option in options:
         if option not in network.options():

@@ -15,10 +15,15 @@ def height_and_width(image_size: ImageSize, *, network: str, least: int = 1) -> 
 
     Raises
     ------
+    UsageError
+        It is neither a whole number nor two of them.
     ModelError
         A side is shorter than ``least``, the smallest image that ``network`` can take.
     """
-    height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
+    sides = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
+    if len(sides) != 2 or not all(isinstance(side, int) for side in sides):
+        raise UsageError(f"image_size is a side in pixels or (height, width), not {image_size!r}")
+    height, width = sides
     if min(height, width) < least:
         pixels = "pixel" if least == 1 else "pixels"
         raise ModelError(f"{network} takes images of at least {least} {pixels} a side, not {height}x{width}")
