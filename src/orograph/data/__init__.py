@@ -1,0 +1,24 @@
+"""Data held in memory: named sets, files, folders and the user's own datasets, all as one ``Data``.
+
+``load`` is the door; ``Data`` has a ``train`` and a ``test`` set, each a ``Split`` (columns of tensors) or a
+``BatchList`` (ready-made batches); ``Augmentation`` makes random variants of a batch of images.
+"""
+
+from orograph.data.augment import Augmentation, crop, cutout, flip
+from orograph.data.data import Data
+from orograph.data.loading import load
+from orograph.data.sources import known
+from orograph.data.split import BatchList, Examples, Split
+
+__all__ = [
+    "Augmentation",
+    "BatchList",
+    "Data",
+    "Examples",
+    "Split",
+    "crop",
+    "cutout",
+    "flip",
+    "known",
+    "load",
+]

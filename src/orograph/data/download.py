@@ -1,0 +1,157 @@
+"""Downloading a named data set: checked against the published checksum, complete or not there at all.
+
+``$OROGRAPH_MIRROR`` replaces the publishers' addresses: file ``f`` of the data set ``name`` is then looked for at
+``$OROGRAPH_MIRROR/name/f``, and must have the same checksum.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import tarfile
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from orograph.basics.errors import DataError
+from orograph.data.sources import Source, own_copy
+
+TIMEOUT = 30.0
+"""Seconds to wait for a connection, or for the next piece of a file."""
+
+
+def download(source: Source, place: Path) -> Path:
+    """Bring the files of ``source`` into its canonical subfolder of ``place`` and return that folder.
+
+    Files that are there already are left alone.
+
+    Raises
+    ------
+    DataError
+        There is no network, the server refuses, the checksum is wrong or the folder cannot be written; the message
+        names the file, its address and what to do.
+    """
+    folder = place / source.folders[0]
+    try:
+        for name, md5 in source.downloads.items():
+            if not name.endswith(".tar.gz"):
+                if name.removesuffix(".gz") in source.missing(folder):
+                    _fetch(source, name, md5, place, folder)
+                continue
+            archive = _fetch(source, name, md5, place, place)
+            _unpack(archive, source.folders[0], place)
+            archive.unlink()  # its content is beside it now, and twice the space is a lot to ask
+    except OSError as error:
+        raise DataError(
+            f"cannot write {source.name} to {folder}: {error.strerror or error}; free some space or choose another "
+            "place with --data-root (root=)"
+        ) from error
+    return folder
+
+
+def address(source: Source, name: str) -> str:
+    """The URL of one file of a source."""
+    mirror = os.environ.get("OROGRAPH_MIRROR")
+    return f"{mirror.rstrip('/')}/{source.name}/{name}" if mirror else f"{source.url}/{name}"
+
+
+def _fetch(source: Source, name: str, md5: str, place: Path, folder: Path) -> Path:
+    """Download one file to ``folder``; pooch writes it beside its target and moves it once the checksum is right."""
+    import pooch
+    import requests
+
+    url = address(source, name)
+    remedy = f"try again later, or {own_copy(source, place)}"
+    pooch.get_logger().setLevel(logging.WARNING)  # the bar below says what pooch would log
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _DownloadBar(name, url) as bar:
+            downloader = pooch.HTTPDownloader(
+                progressbar=bar,
+                chunk_size=1 << 16,
+                timeout=TIMEOUT,
+                # A server that declares .gz as an encoding would have it unpacked on the way, checksum and all.
+                headers={"Accept-Encoding": "identity"},
+            )
+            path = pooch.retrieve(url, known_hash=f"md5:{md5}", fname=name, path=folder, downloader=downloader)
+    except requests.exceptions.HTTPError as error:
+        status = error.response.status_code if error.response is not None else error
+        raise DataError(f"{name}: {url} answered with an error ({status}); {remedy}") from error
+    except requests.exceptions.RequestException as error:
+        raise DataError(f"{name}: cannot reach {url} ({type(error).__name__}); {remedy}") from error
+    except ValueError as error:
+        raise DataError(
+            f"{name}: what {url} sent does not have the published MD5 {md5} and was thrown away; {remedy}"
+        ) from error
+    return Path(path)
+
+
+def _unpack(archive: Path, subfolder: str, place: Path) -> None:
+    """Unpack ``subfolder`` of a tar archive into ``place`` in one step, refusing entries that point elsewhere."""
+    with tempfile.TemporaryDirectory(dir=place, prefix=f".{subfolder}.") as temporary:
+        try:
+            with tarfile.open(archive) as tar:
+                tar.extractall(temporary, filter="data")
+        except tarfile.TarError as error:
+            raise DataError(f"{archive}: not a whole tar archive ({error}); delete it and load again") from error
+        unpacked = Path(temporary) / subfolder
+        if not unpacked.is_dir():
+            raise DataError(f"{archive} holds no folder {subfolder}; delete it and load again")
+        target = place / subfolder
+        if target.is_dir():  # an incomplete one: what is there stays, what is missing comes
+            for file in unpacked.iterdir():
+                if not (target / file.name).exists():
+                    shutil.move(file, target / file.name)
+        else:
+            unpacked.replace(target)
+
+
+class _DownloadBar:
+    """What pooch expects of a progress bar, drawn by rich; off a terminal one plain line instead. On stderr."""
+
+    def __init__(self, name: str, url: str) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._console = Console(stderr=True)
+        self._name, self._url = name, url
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            DownloadColumn(),
+            TimeRemainingColumn(),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+        self._task = self._progress.add_task(name, total=None)
+
+    def __enter__(self) -> _DownloadBar:
+        self._progress.start()
+        if not self._console.is_terminal:
+            self._console.print(f"downloading {self._name} from {self._url}", soft_wrap=True, highlight=False)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    @property
+    def total(self) -> Any:
+        return self._progress.tasks[self._task].total
+
+    @total.setter
+    def total(self, size: int) -> None:
+        self._progress.update(self._task, total=size or None)
+
+    def update(self, advance: int) -> None:
+        self._progress.advance(self._task, advance)
+
+    def reset(self) -> None:
+        """Back to the start: pooch does it before it reports the exact total."""
+        self._progress.update(self._task, completed=0)
+
+    def close(self) -> None:
+        """Nothing to do: leaving the context stops the display, also after an error."""

@@ -1,0 +1,134 @@
+"""``load``: one door for every kind of data. Each branch is one line that names its reader."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from orograph.basics.errors import DataError, UsageError, nearest
+from orograph.basics.references import is_reference
+from orograph.basics.seeds import generator
+from orograph.data import arrays, cifar, folder, idx, user
+from orograph.data.data import Data, labels_of
+from orograph.data.digits import read_digits
+from orograph.data.download import download as download_source
+from orograph.data.images import ImageData
+from orograph.data.sources import SOURCES, Source, cache, find, named_by, not_found
+from orograph.data.split import Examples
+from orograph.data.subset import sample, wanted
+
+
+def load(
+    source: Any,
+    *,
+    train_size: int | float | None = None,
+    test_size: int | float | None = None,
+    seed: int = 0,
+    root: str | Path | None = None,
+    download: bool = True,
+    image_size: int | None = None,
+) -> Data:
+    """The data that ``source`` names or holds.
+
+    Parameters
+    ----------
+    source : str, Path or object
+        A name (:func:`known` lists them); an ``.npz`` file; a folder of IDX files, binary CIFAR files or pictures
+        in class folders; ``package.module:factory`` or ``file.py:factory``; or an object: a ``Data``, or a pair
+        (train, test) of datasets, loaders or pairs (inputs, targets). A name wins over a folder of the same name:
+        write ``./digits`` for the folder.
+    train_size, test_size : int or float, optional
+        How many examples to keep, or which share of them (a float in (0, 1]); sampled by class, in their order.
+    seed : int
+        Decides the sample, and the 80/20 split where a source does not come with a test set.
+    root : str or Path, optional
+        Where a named source's files are looked for first, and downloaded to. Then come ``$OROGRAPH_DATA`` and the
+        user's cache.
+    download : bool
+        Whether a named source that is not found may be downloaded.
+    image_size : int, optional
+        Side of the pictures in class folders, in pixels; the first picture's size by default.
+
+    Returns
+    -------
+    Data
+        8-bit images from files are float32 of shape (n, channels, height, width), standardised for each channel
+        with the mean and standard deviation of the whole train set. The user's own objects are not altered.
+
+    Raises
+    ------
+    UsageError
+        The name is unknown, an option is out of range, or more examples are wanted than there are.
+    DataError
+        Files are missing or damaged, or a download failed; the message names the file and what to do.
+    """
+    found = _read(source, seed, root, download, image_size)
+    if isinstance(found, ImageData):
+        return found.standardised(train_size, test_size, seed)
+    if train_size is None and test_size is None:
+        return found
+    return Data(
+        train=_subset(found.train, train_size, "train", seed),
+        test=_subset(found.test, test_size, "test", seed),
+        name=found.name,
+        class_names=found.class_names,
+        mean=found.mean,
+        std=found.std,
+    )
+
+
+def _read(source: Any, seed: int, root: str | Path | None, download: bool, image_size: int | None) -> ImageData | Data:
+    if not isinstance(source, (str, Path)):
+        return user.data_from_object(source, seed=seed)
+    text, path = str(source), Path(source).expanduser()
+    if isinstance(source, str) and text in SOURCES:
+        return _read_named(SOURCES[text], root, download)
+    if path.is_dir():
+        return _read_folder(path, seed, image_size)
+    if path.is_file():
+        if path.suffix == ".npz":
+            return arrays.read_npz(path, seed)
+        raise DataError(f"{path} is not a kind of data file orograph reads; give an .npz, a folder, or file.py:factory")
+    if is_reference(text):
+        return user.data_from_reference(text, seed)
+    if isinstance(source, Path) or os.sep in text or path.suffix:
+        raise UsageError(f"no such file or folder: {path}{nearest(text, SOURCES)}")
+    raise UsageError(
+        f"unknown data {text!r}{nearest(text, SOURCES)}; use {', '.join(SOURCES)}, a folder, an .npz file or "
+        "package.module:factory"
+    )
+
+
+def _read_named(source: Source, root: str | Path | None, download: bool) -> ImageData:
+    if source.layout == "digits":
+        return read_digits()
+    place = find(source, root)
+    if place is None:
+        if not download:
+            raise not_found(source, root)
+        place = download_source(source, Path(root).expanduser() if root else cache())
+    if source.layout == "idx":
+        return idx.read_idx_folder(place, source.name, source.class_names)
+    if source.layout == "cifar10":
+        return cifar.read_cifar10_folder(place, source.name)
+    return cifar.read_cifar100_folder(place, source.name)
+
+
+def _read_folder(path: Path, seed: int, image_size: int | None) -> ImageData:
+    name = path.resolve().name
+    if idx.is_idx_folder(path):
+        owner = named_by(path)
+        return idx.read_idx_folder(path, owner.name if owner else name, owner.class_names if owner else ())
+    if cifar.is_cifar10_folder(path):
+        return cifar.read_cifar10_folder(path, name)
+    if cifar.is_cifar100_folder(path):
+        return cifar.read_cifar100_folder(path, name)
+    return folder.read_image_folder(path, seed, image_size)
+
+
+def _subset(examples: Examples, size: int | float | None, part: str, seed: int) -> Examples:
+    count = wanted(size, len(examples), f"{part}_size")
+    if count == len(examples):
+        return examples
+    return examples.take(sample(labels_of(examples), len(examples), count, generator(seed, "subset", part)))
