@@ -40,13 +40,16 @@ def storage_dtype(precision: Precision) -> torch.dtype:
 
 @contextmanager
 def arithmetic(precision: Precision, device: torch.device) -> Iterator[None]:
-    """Run a block in ``precision``: autocast for bf16, TF32 on only for ``tf32``; global settings come back."""
+    """Run a block in ``precision``: autocast for bf16, TF32 on only for ``tf32``; global settings come back.
+
+    Autocast keeps no casts of weights: it cannot see weights that move in place, and would compute with old ones.
+    """
     if precision not in PRECISIONS:
         raise UsageError(f"unknown precision {precision!r}; use one of {', '.join(PRECISIONS)}")
     matmul, cudnn = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
     try:
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16", cache_enabled=False):
             yield
     finally:
         torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = matmul, cudnn

@@ -1,1 +1,9 @@
-"""objective"""
+"""The height at a point: loss and metrics over data, with batch-norm policy, precision and sampling."""
+
+from orograph.objective.batchnorm import Policy
+from orograph.objective.criterion import Criterion, Terms, abyss
+from orograph.objective.measurement import Measurement
+from orograph.objective.objective import Objective
+from orograph.objective.settings import Settings
+
+__all__ = ["Criterion", "Measurement", "Objective", "Policy", "Settings", "Terms", "abyss"]

@@ -1,0 +1,249 @@
+r"""Losses and metrics of one batch: the one place that knows what a network's output means.
+
+Built-in losses, in nats per example, with logits z and class y:
+
+- ``cross_entropy``: :math:`-\log p_y`
+- ``abyss``: :math:`-\log(1 - p_y) = \mathrm{lse}(z) - \mathrm{lse}(z_{k \ne y})`, the stable form of the loss with
+  which ElasticDL issue 179 trains towards the lowest accuracy
+- ``mse``: mean squared error over an example's entries (not in nats)
+
+Any callable ``loss(model, batch)`` is welcome: it returns the batch's mean (a scalar) or one value per example, which
+also gives standard errors. Outputs may be tensors, tuples (the first tensor counts) or mappings (``logits``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from orograph.basics.errors import ModelError, UsageError, nearest
+
+Batch = Any
+LossFunction = Callable[[Any, Batch], Tensor]
+LOSSES = ("cross_entropy", "abyss", "mse")
+METRICS = ("accuracy", "top5")
+LABELS = ("labels", "label", "targets", "target", "y")
+IGNORED = -100  # torch's own mark for positions without a label
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What one batch contributes: ``losses`` and each metric are (n,) for n examples, or a scalar mean over them."""
+
+    losses: Tensor
+    metrics: dict[str, Tensor]
+    examples: int
+
+
+class Criterion:
+    """A loss and metrics, applied to a network and a batch: ``criterion(model, batch) -> Terms``.
+
+    Gradients flow through ``Terms.losses`` unless the caller switches them off, so training and evaluation share it.
+    """
+
+    def __init__(
+        self,
+        loss: str | LossFunction = "cross_entropy",
+        metrics: Sequence[str | LossFunction] | None = None,
+        *,
+        label_smoothing: float = 0.0,
+    ) -> None:
+        if isinstance(loss, str) and loss not in LOSSES:
+            raise UsageError(f"unknown loss {loss!r}{nearest(loss, LOSSES)}; use {', '.join(LOSSES)} or a callable")
+        self.loss = loss
+        self.label_smoothing = label_smoothing
+        self.classifies = loss in ("cross_entropy", "abyss")
+        chosen = (("accuracy",) if self.classifies else ()) if metrics is None else tuple(metrics)
+        for metric in chosen:
+            if isinstance(metric, str) and metric not in METRICS:
+                raise UsageError(f"unknown metric {metric!r}{nearest(metric, METRICS)}; use {', '.join(METRICS)}")
+            if isinstance(metric, str) and not self.classifies:
+                raise UsageError(f"metric {metric!r} needs the loss cross_entropy or abyss; give a callable instead")
+        self.metrics = chosen
+
+    @property
+    def name(self) -> str:
+        """The loss's name, for provenance."""
+        return self.loss if isinstance(self.loss, str) else _name(self.loss)
+
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        """Names of the metrics in order."""
+        return tuple(m if isinstance(m, str) else _name(m) for m in self.metrics)
+
+    def __call__(self, model: Callable[..., Any], batch: Batch) -> Terms:
+        examples = batch_size(batch)
+        values: dict[str, Tensor] = {}
+        if isinstance(self.loss, str):
+            outputs, targets = forward(model, batch)
+            losses = self._built_in(outputs, targets)
+            for metric in self.metrics:
+                if isinstance(metric, str):
+                    k = 1 if metric == "accuracy" else 5
+                    values[metric] = top_k(outputs, targets, k)
+        else:
+            losses = _checked(self.loss(model, batch), examples, _name(self.loss))
+        for metric in self.metrics:
+            if not isinstance(metric, str):
+                values[_name(metric)] = _checked(metric(model, batch), examples, _name(metric))
+        return Terms(losses, {name: values[name] for name in self.metric_names}, examples)
+
+    def _built_in(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        outputs = outputs if outputs.dtype == torch.float64 else outputs.float()
+        if self.loss == "mse":
+            if outputs.shape != targets.shape:
+                outputs = outputs.reshape(targets.shape) if outputs.numel() == targets.numel() else outputs
+            if outputs.shape != targets.shape:
+                raise ModelError(
+                    f"the network's output has shape {tuple(outputs.shape)} but the targets {tuple(targets.shape)}"
+                )
+            return (outputs - targets).square().flatten(1).mean(1) if outputs.dim() > 1 else (outputs - targets) ** 2
+        logits, labels = classes_last(outputs, targets)
+        if self.loss == "cross_entropy":
+            smoothing = self.label_smoothing
+            values = F.cross_entropy(logits, labels, reduction="none", ignore_index=IGNORED, label_smoothing=smoothing)
+        else:
+            values = abyss(logits, labels)
+        return _per_example(values, labels, len(targets))
+
+
+def forward(model: Callable[..., Any], batch: Batch) -> tuple[Tensor, Tensor]:
+    """The network's logits (or predictions) and the targets of a batch ``(inputs, targets)`` or a dictionary.
+
+    Raises ModelError where the batch has no targets or the output holds no tensor.
+    """
+    if isinstance(batch, Mapping):
+        key = next((name for name in LABELS if name in batch), None)
+        if key is None:
+            raise ModelError(
+                f"the batch has keys {', '.join(map(str, batch))} but none of {', '.join(LABELS)}; pass loss="
+            )
+        outputs = model(**{name: value for name, value in batch.items() if name != key})
+        return logits_of(outputs), batch[key]
+    if isinstance(batch, (tuple, list)) and len(batch) == 2 and isinstance(batch[1], Tensor):
+        inputs, targets = batch
+        outputs = model(**inputs) if isinstance(inputs, Mapping) else model(inputs)
+        return logits_of(outputs), targets
+    raise ModelError("a batch must be (inputs, targets) or a dictionary; for any other structure pass loss=callable")
+
+
+def logits_of(output: Any) -> Tensor:
+    """The logits in a network's output: itself, ``output["logits"]``, ``output.logits`` or its first tensor."""
+    if isinstance(output, Tensor):
+        return output
+    if isinstance(output, Mapping):
+        for key in ("logits", "out", "prediction"):
+            if isinstance(output.get(key), Tensor):
+                return output[key]  # type: ignore[no-any-return]
+        output = list(output.values())
+    elif isinstance(getattr(output, "logits", None), Tensor):
+        return output.logits  # type: ignore[no-any-return]
+    if isinstance(output, (tuple, list)):
+        found = next((item for item in output if isinstance(item, Tensor)), None)
+        if found is not None:
+            return found
+    raise ModelError(f"the network returned a {type(output).__name__} without logits; pass loss=callable(model, batch)")
+
+
+def classes_last(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits as (positions, classes) and labels as (positions,): also for sequences and for pictures of labels.
+
+    Accepts (n, K) with (n,); (n, ..., K) with (n, ...), as language models have it; and (n, K, ...) with (n, ...), as
+    segmentation has it. Raises ModelError where nothing fits.
+    """
+    if targets.is_floating_point() or targets.is_complex() or targets.dtype == torch.bool:
+        raise ModelError(
+            f"class labels must be integers, not {targets.dtype}; for other targets pass loss='mse' or a callable"
+        )
+    if outputs.dim() == 1 or outputs.shape[0] != targets.shape[0]:
+        raise ModelError(_misfit(outputs, targets))
+    if targets.dim() == outputs.dim() and targets.shape[-1] == 1 and outputs.dim() == 2:
+        targets = targets.squeeze(-1)
+    if outputs.shape[:-1] == targets.shape:
+        logits = outputs.reshape(-1, outputs.shape[-1])
+    elif outputs.shape[2:] == targets.shape[1:]:
+        logits = outputs.movedim(1, -1).reshape(-1, outputs.shape[1])
+    else:
+        raise ModelError(_misfit(outputs, targets))
+    labels = targets.reshape(-1).long()
+    highest, lowest = (int(labels.max()), int(labels.min())) if labels.numel() else (0, 0)
+    if highest >= logits.shape[1] or (lowest < 0 and lowest != IGNORED):
+        raise ModelError(
+            f"the targets hold class {highest if highest >= logits.shape[1] else lowest} but the network has "
+            f"{logits.shape[1]} outputs (classes 0 to {logits.shape[1] - 1}); give it more outputs or mend the labels"
+        )
+    return logits, labels
+
+
+def abyss(logits: Tensor, labels: Tensor) -> Tensor:
+    """(n,) -log(1 - p_y) = lse(z) - lse(z without y), finite wherever the logits are."""
+    safe = labels.clamp_min(0)
+    others = logits.scatter(1, safe.unsqueeze(1), float("-inf"))
+    values = torch.logsumexp(logits, 1) - torch.logsumexp(others, 1)
+    return torch.where(labels == IGNORED, torch.zeros_like(values), values)
+
+
+def top_k(outputs: Tensor, targets: Tensor, k: int) -> Tensor:
+    """(n,) 1 where the label is among the k highest logits, else 0; the mean over positions for sequences."""
+    logits, labels = classes_last(outputs, targets)
+    if k == 1:
+        hits = (logits.argmax(1) == labels).float()
+    else:
+        best = logits.topk(min(k, logits.shape[1]), dim=1).indices
+        hits = (best == labels.unsqueeze(1)).any(1).float()
+    return _per_example(hits, labels, len(targets))
+
+
+def batch_size(batch: Batch) -> int:
+    """How many examples a batch holds: the first axis of its first tensor."""
+    if isinstance(batch, Tensor):
+        return batch.shape[0] if batch.dim() else 1
+    items = batch.values() if isinstance(batch, Mapping) else batch if isinstance(batch, (tuple, list)) else ()
+    for item in items:
+        size = batch_size(item)
+        if size:
+            return size
+    return 0
+
+
+def _per_example(values: Tensor, labels: Tensor, examples: int) -> Tensor:
+    """(examples,) mean over the labelled positions of each example."""
+    if values.numel() == examples:
+        return values
+    counted = (labels != IGNORED).view(examples, -1)
+    return (values.view(examples, -1) * counted).sum(1) / counted.sum(1).clamp_min(1)
+
+
+def _checked(value: Any, examples: int, name: str) -> Tensor:
+    if not isinstance(value, Tensor):
+        if isinstance(value, (int, float)):
+            return torch.tensor(float(value))
+        raise ModelError(
+            f"{name} returned a {type(value).__name__}; it must return a tensor, the mean or one per example"
+        )
+    if value.numel() == 1 and examples != 1:
+        return value.reshape(())
+    if value.shape != (examples,):
+        if value.numel() == 1:
+            return value.reshape(1)
+        raise ModelError(
+            f"{name} returned shape {tuple(value.shape)} for {examples} examples; it must return the mean (a scalar) "
+            f"or one value per example, shape ({examples},)"
+        )
+    return value
+
+
+def _misfit(outputs: Tensor, targets: Tensor) -> str:
+    return (
+        f"the network's output has shape {tuple(outputs.shape)}, which does not fit targets of shape "
+        f"{tuple(targets.shape)}; expected (n, classes) for n labels, or pass loss=callable(model, batch)"
+    )
+
+
+def _name(function: Callable[..., Any]) -> str:
+    return getattr(function, "__qualname__", type(function).__name__).rpartition(".")[2]

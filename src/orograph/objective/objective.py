@@ -1,0 +1,300 @@
+"""The height at a point of weight space: loss and metrics of a network over a data set.
+
+``Objective`` is the only code in orograph that evaluates a network. It borrows the user's module (see
+:mod:`orograph.objective.workspace`), writes each point once into one flat buffer, folds batch norm where the graph
+allows, and gives everything back bit for bit. Cost of one exact measurement: one forward pass over the split, and one
+over the calibration set where batch-norm statistics are re-estimated.
+"""
+
+from __future__ import annotations
+
+import copy
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import replace
+from time import perf_counter, process_time
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from orograph.basics.errors import DataError, UsageError
+from orograph.basics.numerics import Precision, arithmetic, resolve_device, storage_dtype
+from orograph.basics.seeds import derive
+from orograph.data import Examples
+from orograph.objective.batches import calibration_subset, hold
+from orograph.objective.batchnorm import BatchMode, Policy, Recalibration, policy_of, tracking_layers
+from orograph.objective.criterion import Criterion, LossFunction, forward
+from orograph.objective.measurement import Measurement, Tally
+from orograph.objective.runner import Runner
+from orograph.objective.settings import Settings
+from orograph.objective.workspace import Workspace
+from orograph.results import Cost, Provenance
+from orograph.weights import Weights
+
+
+class Objective:
+    """Loss and metrics of ``model`` over ``split``, as a function of :class:`~orograph.weights.Weights`.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Any network. It is borrowed for each measurement and comes back bit for bit (weights, buffers, mode,
+        ``requires_grad``, gradients, random state), also after an exception.
+    split : Examples
+        What heights are measured on, e.g. ``data.test``.
+    loss : "cross_entropy", "abyss", "mse", or a callable ``loss(model, batch)``
+        A callable returns the batch's mean or one value per example.
+    metrics : names ("accuracy", "top5") or callables ``metric(model, batch)``; default: accuracy where labels exist.
+    calibration : Examples, optional
+        Training examples from which batch-norm statistics are re-estimated.
+    batchnorm : "frozen", "recalibrate", "batch"
+        See :mod:`orograph.objective.batchnorm`. Default: ``recalibrate`` for networks with batch norm where there is
+        calibration data, else ``frozen``.
+    precision : "float32", "tf32", "bf16", "float64"
+        bf16 is autocast over float32 weights; sums always run in float64.
+    tolerance : float
+        0 reads all examples. Otherwise a point reads batches, in one fixed order shared by all points, until the
+        standard error of its loss is below ``tolerance`` (at least two batches).
+    fold, channels_last, compile : bool
+        Speed. ``fold=False, channels_last=False`` repeats a plain evaluation loop bit for bit.
+
+    Raises
+    ------
+    UsageError
+        An option is out of range. DataError: the split is empty.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        split: Examples,
+        *,
+        loss: str | LossFunction = "cross_entropy",
+        metrics: Sequence[str | LossFunction] | None = None,
+        calibration: Examples | None = None,
+        batchnorm: Policy | None = None,
+        precision: Precision = "float32",
+        tolerance: float = 0.0,
+        batch_size: int = 256,
+        calibration_examples: int = 2048,
+        device: str | torch.device = "auto",
+        seed: int = 0,
+        fold: bool = True,
+        channels_last: bool = True,
+        compile: bool = False,
+        name: str = "",
+    ) -> None:
+        if not len(split):
+            raise DataError("there are no examples to measure a loss on")
+        if batch_size < 1 or tolerance < 0 or calibration_examples < 2:
+            raise UsageError("batch_size must be at least 1, tolerance at least 0 and calibration_examples at least 2")
+        self.model = model
+        self.split = split
+        self.calibration = calibration
+        self.criterion = Criterion(loss, metrics)
+        self.device = resolve_device(device)
+        has_images = split.kind == "pair" and split.inputs.dim() == 4
+        convolves = any(isinstance(module, nn.Conv2d) for module in model.modules())
+        self.settings = Settings(
+            policy_of(model, batchnorm, has_calibration=calibration is not None),
+            precision,
+            float(tolerance),
+            batch_size,
+            calibration_examples,
+            seed,
+            fold and not callable(loss),
+            channels_last and has_images and convolves,
+            compile,
+        )
+        self.name = name or type(model).__name__
+        self.cost = Cost()
+        self._dtype = storage_dtype(precision)
+        with arithmetic(precision, self.device):
+            pass  # an unknown precision is refused here, not at the first point
+        self._workspace: Workspace | None = None
+        self._runner = Runner(model, self.settings)
+        self._batches: list[Any] | None = None
+        self._calibration_batches: list[Any] | None = None
+        self._calibration_subset: Examples | None = None
+
+    # -- measuring -----------------------------------------------------------------------------------------------
+
+    def __call__(self, weights: Weights, *, keep_examples: bool = False) -> Measurement:
+        """Measure at ``weights``, taken verbatim. ``keep_examples`` also returns the single examples' losses."""
+        with self.session(weights) as workspace:
+            workspace.put(weights)
+            return self._measure(keep_examples)
+
+    def along(
+        self, center: Weights, steps: Sequence[tuple[float, Tensor]], *, keep_examples: bool = False
+    ) -> Measurement:
+        """Measure at ``center + sum(coefficient * direction)``; directions are (D,) tensors.
+
+        The point is formed in the flat buffer itself, from the centre, in the weights' precision. Buffers are the
+        centre's.
+        """
+        with self.session(center) as workspace:
+            workspace.put(center)
+            for coefficient, direction in steps:
+                workspace.flat.add_(direction.to(workspace.flat.device, workspace.flat.dtype), alpha=coefficient)
+            return self._measure(keep_examples)
+
+    @contextmanager
+    def session(self, weights: Weights) -> Iterator[Workspace]:
+        """Keep the module on loan for a block, so that many points cost one borrowing. Sessions may nest."""
+        if self._workspace is not None and self._workspace.entered:
+            if self._workspace.layout is not weights.layout:
+                self._workspace.layout.require_same(weights.layout)
+            yield self._workspace
+            return
+        dtype = torch.float64 if weights.layout.dtype == torch.float64 and self._dtype == torch.float32 else self._dtype
+        if self._workspace is None or not self._workspace.fits(weights.layout, self.device, dtype):
+            self._workspace = Workspace(self.model, weights.layout, self.device, dtype)
+            self._runner = Runner(self.model, self.settings)
+        started, cpu = perf_counter(), process_time()
+        try:
+            with ExitStack() as stack:
+                workspace = stack.enter_context(self._workspace)
+                stack.enter_context(torch.inference_mode())
+                stack.enter_context(arithmetic(self.settings.precision, self.device))
+                yield workspace
+        finally:
+            self.cost += Cost(cpu_seconds=process_time() - cpu, wall_seconds=perf_counter() - started)
+
+    def with_settings(self, **changes: Any) -> Objective:
+        """The same objective with other :class:`Settings`, e.g. ``batchnorm="frozen"`` or ``precision="float64"``."""
+        other = copy.copy(self)
+        other.settings = replace(self.settings, **changes)
+        has_calibration = self.calibration is not None
+        policy_of(self.model, other.settings.batchnorm, has_calibration=has_calibration)
+        other.cost = Cost()
+        other._dtype = storage_dtype(other.settings.precision)
+        other._workspace, other._runner = None, Runner(self.model, other.settings)
+        keeps_order = bool(other.settings.tolerance) == bool(self.settings.tolerance)
+        if not keeps_order or other._dtype != self._dtype or other.settings.batch_size != self.settings.batch_size:
+            other._batches = other._calibration_batches = None
+        return other
+
+    # -- describing ----------------------------------------------------------------------------------------------
+
+    def describe(self) -> dict[str, Any]:
+        """Everything about this objective that a result depends on, for content keys."""
+        policy = self.settings.batchnorm
+        return {
+            "loss": self.criterion.name,
+            "metrics": list(self.criterion.metric_names),
+            "settings": vars(self.settings),
+            "split": self.split.fingerprint,
+            "calibration": self._calibration_set().fingerprint if policy == "recalibrate" else None,
+            "device": self.device.type,
+        }
+
+    def provenance(self, method: str, *, citations: tuple[str, ...], **options: Any) -> Provenance:
+        """The record of a measurement made with this objective; ``cost`` is what it has cost so far."""
+        settings = self.settings
+        batchnorm: dict[str, Any] = {"policy": settings.batchnorm}
+        if settings.batchnorm == "recalibrate":
+            chosen = self._calibration_set()
+            batchnorm |= {"examples": len(chosen), "fingerprint": chosen.fingerprint}
+        if settings.batchnorm != "frozen":
+            batchnorm["batch_size"] = settings.batch_size
+        return Provenance(
+            method=method,
+            options={"loss": self.criterion.name, "settings": vars(settings), **options},
+            seeds={"objective": settings.seed},
+            model=self.name,
+            fingerprint=self.split.fingerprint,
+            precision=settings.precision,
+            batchnorm=batchnorm,
+            device=str(self.device),
+            threads=torch.get_num_threads(),
+            citations=citations,
+            cost=self.cost,
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What travels to another process: the module and the data, not the buffers of this one."""
+        if self._workspace is not None and self._workspace.entered:
+            raise UsageError("an objective cannot be sent to another process in the middle of a measurement")
+        left_behind = {"_workspace": None, "_batches": None, "_calibration_batches": None}
+        return {**self.__dict__, **left_behind, "_runner": Runner(self.model, self.settings)}
+
+    # -- inside --------------------------------------------------------------------------------------------------
+
+    def _measure(self, keep_examples: bool) -> Measurement:
+        layers = tracking_layers(self.model)
+        if self.settings.batchnorm == "recalibrate":
+            self._recalibrate(layers)
+        mode = BatchMode(layers) if self.settings.batchnorm == "batch" else nullcontext()
+        batches = self._held_batches()
+        runner = self._runner.at_present(batches[0])
+        self._reseed()
+        population = len(self.split)
+        tolerance = self.settings.tolerance
+        loss = Tally(population, keep=keep_examples)
+        metrics: dict[str, Tally] = {}
+        with mode:
+            for index, batch in enumerate(batches):
+                terms = self.criterion(runner, batch)
+                loss.add(_numpy(terms.losses), terms.examples)
+                for name, values in terms.metrics.items():
+                    tally = metrics.setdefault(name, Tally(population, keep=keep_examples and name == "accuracy"))
+                    tally.add(_numpy(values), terms.examples)
+                if tolerance and (not np.isfinite(loss.total) or (index and loss.standard_error < tolerance)):
+                    break
+        self.cost += Cost(forward=loss.count)
+        accuracy = metrics.get("accuracy")
+        return Measurement(
+            loss=loss.mean,
+            loss_se=loss.standard_error,
+            n_examples=loss.count,
+            exact=loss.count >= population,
+            accuracy=accuracy.mean if accuracy else None,
+            accuracy_se=accuracy.standard_error if accuracy else None,
+            metrics={name: tally.mean for name, tally in metrics.items() if name != "accuracy"},
+            losses=loss.values,
+            hits=accuracy.values if accuracy else None,
+        )
+
+    def _recalibrate(self, layers: list[nn.modules.batchnorm._BatchNorm]) -> None:
+        if self._calibration_batches is None:
+            self._calibration_batches = hold(self._calibration_set(), self.settings, self.device)
+        self._reseed()
+        model: Callable[..., Any] = self.model
+        criterion = self.criterion
+
+        def run(batch: Any) -> None:
+            if isinstance(criterion.loss, str):
+                forward(model, batch)
+            else:
+                criterion.loss(model, batch)
+
+        Recalibration(layers)(run, self._calibration_batches)
+        self.cost += Cost(recalibration=len(self._calibration_set()))
+
+    def _held_batches(self) -> list[Any]:
+        if self._batches is None:
+            settings = self.settings
+            seed = settings.seed if settings.tolerance else None
+            self._batches = hold(self.split, settings, self.device, shuffle_seed=seed)
+        return self._batches
+
+    def _calibration_set(self) -> Examples:
+        assert self.calibration is not None
+        if self._calibration_subset is None:
+            self._calibration_subset = calibration_subset(self.calibration, self.settings)
+        return self._calibration_subset
+
+    def _reseed(self) -> None:
+        """Networks that draw random numbers in evaluation draw the same ones at every point."""
+        seed = derive(self.settings.seed, "evaluation")
+        random.seed(seed)
+        np.random.seed(seed % 2**32)  # noqa: NPY002
+        torch.manual_seed(seed)
+
+
+def _numpy(values: Tensor) -> np.ndarray[Any, np.dtype[np.float64]]:
+    return values.detach().double().cpu().numpy()

@@ -1,0 +1,36 @@
+"""What every test shares: two threads at most, and a state to compare before and after."""
+
+import random
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+sys.path.insert(0, str(Path(__file__).parent))
+torch.set_num_threads(min(2, torch.get_num_threads()))
+
+
+def complete_state(model: nn.Module) -> dict[str, object]:
+    """Everything that must come back: bits, identities, strides, modes, gradients, hooks and all random streams."""
+    tensors = [*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False)]
+    return {
+        "bits": {n: t.detach().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes() for n, t in tensors},
+        "identity": {n: (id(t), t.data_ptr(), t.stride(), t.dtype) for n, t in tensors},
+        "mode": {n: m.training for n, m in model.named_modules()},
+        "grad": {n: (p.requires_grad, id(p.grad) if p.grad is not None else None) for n, p in model.named_parameters()},
+        "hooks": {n: (len(m._forward_hooks), len(m._forward_pre_hooks)) for n, m in model.named_modules()},
+        "momentum": {n: getattr(m, "momentum", None) for n, m in model.named_modules()},
+        "python": random.getstate(),
+        "numpy": str(np.random.get_state()),
+        "torch": torch.get_rng_state().numpy().tobytes(),
+        "tf32": (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32),
+        "autocast": torch.is_autocast_enabled("cpu"),
+    }
+
+
+@pytest.fixture
+def state():
+    return complete_state
