@@ -34,15 +34,13 @@ def read_npz(path: Path, seed: int) -> ImageData | Data:
         The file is damaged, lacks a key, holds objects or text, or inputs and targets differ in number.
     """
     arrays = _read_arrays(path)
-    x_train, y_train, x_test, y_test = (
-        (arrays[key] for key in FOUR_KEYS) if "x" not in arrays else _halves(arrays, seed)
-    )
-    for part, x, y in (("train", x_train, y_train), ("test", x_test, y_test)):
-        if x.ndim == 0 or y.ndim == 0 or len(x) != len(y) or len(x) == 0:
-            raise DataError(
-                f"{path}: the {part} set has inputs of shape {x.shape} and targets of shape {y.shape}; expected one "
-                "target for each input and at least one of them"
-            )
+    if "x" in arrays:
+        _require_pairs(path, "whole", arrays["x"], arrays["y"], at_least=2)
+        x_train, y_train, x_test, y_test = _halves(arrays["x"], arrays["y"], seed)
+    else:
+        x_train, y_train, x_test, y_test = (arrays[key] for key in FOUR_KEYS)
+        _require_pairs(path, "train", x_train, y_train)
+        _require_pairs(path, "test", x_test, y_test)
     if x_train.shape[1:] != x_test.shape[1:] or x_train.dtype != x_test.dtype:
         raise DataError(
             f"{path}: train inputs are {x_train.dtype} {x_train.shape[1:]} each but test inputs are {x_test.dtype} "
@@ -81,8 +79,9 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
                         f"{path}: {key} cannot be read as a plain array ({error}); save it as an array of numbers"
                     ) from error
             return arrays
+    # NumPy calls anything it does not know a pickle and advises to load it unsafely; its words are not passed on.
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
-        raise DataError(f"{path}: not a whole .npz archive ({error}); save it again with numpy.savez") from error
+        raise DataError(f"{path}: not a whole .npz archive; save it again with numpy.savez") from error
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}; check the file and its permissions") from error
 
@@ -99,10 +98,17 @@ def _numbers(path: Path, key: str, array: np.ndarray) -> np.ndarray:
     return array
 
 
-def _halves(arrays: dict[str, np.ndarray], seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    x, y = arrays["x"], arrays["y"]
-    labels = torch.from_numpy(y) if y.ndim == 1 and y.dtype.kind == "i" and len(y) == len(x) else None
-    train, test = train_test(labels, len(y), generator(seed, "train-test"))
+def _require_pairs(path: Path, part: str, x: np.ndarray, y: np.ndarray, at_least: int = 1) -> None:
+    if x.ndim == 0 or y.ndim == 0 or len(x) != len(y) or len(x) < at_least:
+        raise DataError(
+            f"{path}: the {part} set has inputs of shape {x.shape} and targets of shape {y.shape}; expected one "
+            f"target for each input and at least {at_least} of them"
+        )
+
+
+def _halves(x: np.ndarray, y: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    labels = torch.from_numpy(y) if y.ndim == 1 and y.dtype.kind == "i" else None
+    train, test = (rows.numpy() for rows in train_test(labels, len(y), generator(seed, "train-test")))
     return x[train], y[train], x[test], y[test]
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import tarfile
 import tempfile
 from pathlib import Path
@@ -35,14 +34,13 @@ def download(source: Source, place: Path) -> Path:
     """
     folder = place / source.folders[0]
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         for name, md5 in source.downloads.items():
-            if not name.endswith(".tar.gz"):
-                if name.removesuffix(".gz") in source.missing(folder):
-                    _fetch(source, name, md5, place, folder)
-                continue
-            archive = _fetch(source, name, md5, place, place)
-            _unpack(archive, source.folders[0], place)
-            archive.unlink()  # its content is beside it now, and twice the space is a lot to ask
+            if name.endswith(".tar.gz"):
+                with tempfile.TemporaryDirectory(dir=place, prefix=".download-") as temporary:
+                    _unpack(_fetch(source, name, md5, place, Path(temporary)), folder)
+            elif name.removesuffix(".gz") in source.missing(folder):
+                _fetch(source, name, md5, place, folder)
     except OSError as error:
         raise DataError(
             f"cannot write {source.name} to {folder}: {error.strerror or error}; free some space or choose another "
@@ -66,7 +64,6 @@ def _fetch(source: Source, name: str, md5: str, place: Path, folder: Path) -> Pa
     remedy = f"try again later, or {own_copy(source, place)}"
     pooch.get_logger().setLevel(logging.WARNING)  # the bar below says what pooch would log
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         with _DownloadBar(name, url) as bar:
             downloader = pooch.HTTPDownloader(
                 progressbar=bar,
@@ -88,24 +85,20 @@ def _fetch(source: Source, name: str, md5: str, place: Path, folder: Path) -> Pa
     return Path(path)
 
 
-def _unpack(archive: Path, subfolder: str, place: Path) -> None:
-    """Unpack ``subfolder`` of a tar archive into ``place`` in one step, refusing entries that point elsewhere."""
-    with tempfile.TemporaryDirectory(dir=place, prefix=f".{subfolder}.") as temporary:
-        try:
-            with tarfile.open(archive) as tar:
-                tar.extractall(temporary, filter="data")
-        except tarfile.TarError as error:
-            raise DataError(f"{archive}: not a whole tar archive ({error}); delete it and load again") from error
-        unpacked = Path(temporary) / subfolder
-        if not unpacked.is_dir():
-            raise DataError(f"{archive} holds no folder {subfolder}; delete it and load again")
-        target = place / subfolder
-        if target.is_dir():  # an incomplete one: what is there stays, what is missing comes
-            for file in unpacked.iterdir():
-                if not (target / file.name).exists():
-                    shutil.move(file, target / file.name)
-        else:
-            unpacked.replace(target)
+def _unpack(archive: Path, folder: Path) -> None:
+    """Unpack beside the archive, refusing entries that point elsewhere, then move each file into ``folder``, whole."""
+    try:
+        with tarfile.open(archive) as tar:
+            tar.extractall(archive.parent, filter="data")
+        unpacked = sorted((archive.parent / folder.name).iterdir())
+    except (tarfile.TarError, FileNotFoundError) as error:
+        raise DataError(
+            f"{archive.name}: not a tar archive with a folder {folder.name} in it ({error}); unset $OROGRAPH_MIRROR "
+            "or try again later"
+        ) from error
+    for file in unpacked:
+        if not (folder / file.name).exists():  # what the user, or another process, put there stays
+            file.replace(folder / file.name)
 
 
 class _DownloadBar:

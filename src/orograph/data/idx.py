@@ -54,7 +54,7 @@ def read_idx(path: Path, axes: int) -> np.ndarray:
     magic, header = bytes((0, 0, 8, axes)), 4 + 4 * axes
     if content[:4] != magic or len(content) < header:
         raise DataError(
-            f"{path}: expected an IDX file of bytes with {axes} axes (starting with {magic.hex()}), "
+            f"{path}: expected an IDX file of bytes (starting with {magic.hex()}), "
             f"found {content[:4].hex() or 'nothing'}; {REMEDY}"
         )
     shape = struct.unpack(f">{axes}I", content[4:header])

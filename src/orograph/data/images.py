@@ -50,7 +50,7 @@ class ImageData:
             if low < 0 or high >= len(self.class_names):
                 raise DataError(
                     f"{self.source}: {part} labels go from {low} to {high}, expected 0 to {len(self.class_names) - 1}; "
-                    "the file is damaged or belongs to another data set, replace it"
+                    "number the classes from 0, or replace the file if it is damaged or belongs to another data set"
                 )
         if self.train.pixels.shape[1:] != self.test.pixels.shape[1:]:
             raise DataError(

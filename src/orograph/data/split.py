@@ -73,7 +73,8 @@ class Split(Examples):
 
     ``Split(inputs, targets)`` is the ordinary case: a batch is the tuple ``(inputs, targets)``, with None for
     targets that are not there. ``Split(columns={"tokens": …, "mask": …})`` is the general one: a batch is a
-    dictionary with these keys. The tensors are kept as they are given, without a copy.
+    dictionary with these keys. The tensors are kept as they are given, without a copy, and must
+    not be changed in place afterwards (the fingerprint is computed once).
 
     Raises
     ------
@@ -154,7 +155,10 @@ class Split(Examples):
         return self._like(self._rows(slice(0, max(n, 0))))
 
     def to(self, device: str | torch.device) -> Split:
-        return self._like({name: column.to(device) for name, column in self.columns.items()})
+        moved = self._like({name: column.to(device) for name, column in self.columns.items()})
+        if "fingerprint" in self.__dict__:  # the content is the same; hashing it again would bring it back here
+            moved.__dict__["fingerprint"] = self.fingerprint
+        return moved
 
     def _rows(self, index: slice | Indices) -> dict[str, Tensor]:
         if not isinstance(index, slice):
