@@ -73,7 +73,8 @@ def cifar_archive(*extra: tarfile.TarInfo) -> bytes:
 def test_files_are_downloaded_once_into_the_cache(mirror: Path, monkeypatch, elsewhere: Path, capfd) -> None:
     publish(mirror, monkeypatch, "mnist", idx_files())
     first = load("mnist")
-    assert len(list((elsewhere / "orograph" / "mnist").iterdir())) == 4
+    files = list((elsewhere / "orograph" / "mnist").iterdir())
+    assert [file.stat().st_mode & 0o777 for file in files] == [0o644] * 4
     output = capfd.readouterr()
     assert output.out == ""
     assert output.err.count("downloading") == 4

@@ -82,6 +82,7 @@ def _fetch(source: Source, name: str, md5: str, place: Path, folder: Path) -> Pa
         raise DataError(
             f"{name}: what {url} sent does not have the published MD5 {md5} and was thrown away; {remedy}"
         ) from error
+    Path(path).chmod(0o644)  # pooch's temporary files are private, a data root is often shared
     return Path(path)
 
 
