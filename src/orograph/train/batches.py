@@ -1,0 +1,86 @@
+"""The batch of any step, addressed by its number alone.
+
+Examples are held on the device and taken by index. The last batch of an epoch is the remainder; a remainder of a
+single example, which batch norm cannot train on, joins the batch before it, so that every epoch sees every example
+exactly once. Ready-made batches keep their sizes and are only put in another order.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from orograph.basics.errors import DataError, UsageError
+from orograph.data import Augmentation, BatchList, Examples, Split
+from orograph.data.structure import Batch, map_tensors
+from orograph.train.recipe import Recipe
+from orograph.train.streams import Streams
+
+
+class Batches:
+    """``batches(step)`` is the batch of step ``step`` (from 0), shuffled, augmented and on ``device``.
+
+    Floating-point tensors become float64 where the recipe trains in float64. Raises DataError where there are no
+    examples, UsageError where augmentation is asked of something else than images.
+    """
+
+    def __init__(self, examples: Examples, recipe: Recipe, streams: Streams, device: torch.device) -> None:
+        if not len(examples):
+            raise DataError("there are no examples to train on")
+        self._streams = streams
+        self._augmentation: Augmentation | None = None
+        if recipe.augments:
+            if examples.kind != "pair" or examples.inputs.dim() != 4:
+                raise UsageError("crop, flip and cutout need images of shape (n, channels, height, width)")
+            self._augmentation = Augmentation(recipe.crop, recipe.flip, recipe.cutout)
+        self._examples = _prepared(examples, device, double=recipe.precision == "float64")
+        self._device = device
+        if isinstance(self._examples, BatchList):
+            self._slices: list[slice] = []
+            self._shuffled = len(self._examples.items)
+        else:
+            self._slices = batch_slices(len(examples), recipe.batch_size)
+            self._shuffled = len(examples)
+        self._epoch = -1
+        self._order = torch.empty(0, dtype=torch.int64)
+
+    @property
+    def per_epoch(self) -> int:
+        """The number of steps in one epoch."""
+        return len(self._slices) or self._shuffled
+
+    def __call__(self, step: int) -> Batch:
+        epoch, index = divmod(step, self.per_epoch)
+        if epoch != self._epoch:
+            order = self._streams.permutation(self._shuffled, epoch)
+            self._order = order if isinstance(self._examples, BatchList) else order.to(self._device)
+            self._epoch = epoch
+        if isinstance(self._examples, BatchList):
+            return self._examples.items[int(self._order[index])]
+        batch = self._examples.batch(self._order[self._slices[index]])
+        if self._augmentation is None:
+            return batch
+        images, targets = batch
+        return self._augmentation(images, self._streams.augmenter(epoch, index)), targets
+
+
+def batch_slices(examples: int, size: int) -> list[slice]:
+    """Consecutive slices of ``size`` that cover ``examples``; a last one of a single example is merged."""
+    starts = list(range(0, examples, size))
+    if len(starts) > 1 and size > 1 and examples - starts[-1] == 1:
+        starts.pop()
+    return [slice(start, stop) for start, stop in zip(starts, [*starts[1:], examples], strict=True)]
+
+
+def _prepared(examples: Examples, device: torch.device, *, double: bool) -> Split | BatchList:
+    def move(tensor: Tensor) -> Tensor:
+        return tensor.to(device, torch.float64) if double and tensor.is_floating_point() else tensor.to(device)
+
+    if isinstance(examples, BatchList):
+        return BatchList(tuple(map_tensors(move, item) for item in examples.items))
+    if not isinstance(examples, Split):
+        raise UsageError(f"training needs a Split or a BatchList, not a {type(examples).__name__}")
+    columns = {name: move(column) for name, column in examples.columns.items()}
+    if examples.paired:
+        return Split(columns["inputs"], columns.get("targets"))
+    return Split(columns=columns)

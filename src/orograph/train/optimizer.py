@@ -1,0 +1,95 @@
+"""Torch's optimisers from a recipe, and the one set of numbers that a continued run needs from them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import SGD, Adam, AdamW, Optimizer
+
+from orograph.basics.errors import UsageError
+from orograph.train.recipe import Recipe
+
+_NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.LocalResponseNorm)
+
+
+def build_optimizer(model: nn.Module, recipe: Recipe) -> Optimizer:
+    """The recipe's optimiser over the trainable parameters of ``model``.
+
+    With ``decay_norm_and_bias=False`` norm layers (by module type), biases and other parameters of fewer than two
+    dimensions form a second group without decay (He et al. 2019, "bag of tricks").
+
+    Raises UsageError where nothing is trainable.
+    """
+    groups = parameter_groups(model, recipe)
+    shared: dict[str, Any] = {"lr": recipe.lr, "foreach": True}
+    if recipe.optimizer == "sgd":
+        return SGD(groups, momentum=recipe.momentum, nesterov=recipe.nesterov, **shared)
+    kind = Adam if recipe.optimizer == "adam" else AdamW
+    return kind(groups, betas=recipe.betas, eps=recipe.eps, **shared)
+
+
+def parameter_groups(model: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
+    """The trainable parameters, each once, in groups with their weight decay."""
+    trainable = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    if not trainable:
+        raise UsageError("no parameter of the network has requires_grad, so there is nothing to train")
+    if recipe.decay_norm_and_bias or not recipe.weight_decay:
+        return [{"params": list(trainable.values()), "weight_decay": recipe.weight_decay}]
+    norms = {
+        id(parameter)
+        for module in model.modules()
+        if isinstance(module, _NORMS)
+        for parameter in module.parameters(recurse=False)
+    }
+    groups: dict[bool, list[nn.Parameter]] = {True: [], False: []}
+    for name, parameter in trainable.items():
+        is_bias = parameter.dim() < 2 or name.rpartition(".")[2] == "bias"
+        groups[not (is_bias or id(parameter) in norms)].append(parameter)
+    return [
+        {"params": parameters, "weight_decay": recipe.weight_decay if decays else 0.0}
+        for decays, parameters in groups.items()
+        if parameters
+    ]
+
+
+def optimizer_state(optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The moments as tensors and plain numbers, both named ``{parameter's index}.{name}``.
+
+    Rates and other options are left out: they follow from the recipe and the step.
+    """
+    tensors: dict[str, Tensor] = {}
+    numbers: dict[str, Any] = {}
+    for index, parameter in enumerate(_parameters(optimizer)):
+        for name, value in optimizer.state.get(parameter, {}).items():
+            if isinstance(value, Tensor):
+                tensors[f"{index}.{name}"] = value.detach()
+            else:
+                numbers[f"{index}.{name}"] = value
+    return tensors, numbers
+
+
+def restore_optimizer(optimizer: Optimizer, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
+    """Put back what :func:`optimizer_state` gave, with the devices and strides that torch would have chosen.
+
+    ``Optimizer.load_state_dict`` would do but for the strides: moments laid out unlike their parameters take other
+    kernels, whose rounding may differ in the last bit.
+    """
+    parameters = _parameters(optimizer)
+    optimizer.state.clear()
+    for place, tensor in tensors.items():
+        index, _, name = place.partition(".")
+        parameter = parameters[int(index)]
+        if name != "step" and tensor.shape == parameter.shape:
+            value = torch.empty_like(parameter, dtype=tensor.dtype).copy_(tensor)
+        else:
+            value = tensor.clone()  # Adam's step counter, which stays on the CPU
+        optimizer.state[parameter][name] = value.detach()
+    for place, number in numbers.items():
+        index, _, name = place.partition(".")
+        optimizer.state[parameters[int(index)]][name] = number
+
+
+def _parameters(optimizer: Optimizer) -> list[nn.Parameter]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
