@@ -1,0 +1,147 @@
+"""The catalogue of a study's folder: which task made which files. SQLite in WAL mode, one writer.
+
+The schema's version is SQLite's ``user_version``. Opening an older catalogue runs the missing migrations in one
+transaction; a newer one is refused.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orograph.basics.errors import StoreError
+
+_MIGRATIONS = (
+    """
+    CREATE TABLE tasks (
+        key TEXT PRIMARY KEY,
+        name TEXT NOT NULL,
+        function TEXT NOT NULL,
+        arguments TEXT NOT NULL,
+        finished TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP,
+        cpu_seconds REAL NOT NULL,
+        wall_seconds REAL NOT NULL
+    ) STRICT;
+    CREATE TABLE outputs (
+        task TEXT NOT NULL REFERENCES tasks (key) ON DELETE CASCADE,
+        name TEXT NOT NULL,
+        hash TEXT NOT NULL,
+        suffix TEXT NOT NULL,
+        bytes INTEGER NOT NULL,
+        PRIMARY KEY (task, name)
+    ) STRICT;
+    CREATE INDEX outputs_by_hash ON outputs (hash);
+    """,
+)
+SCHEMA_VERSION = len(_MIGRATIONS)
+
+
+@dataclass(frozen=True)
+class Output:
+    """One file of a task: its name among the task's outputs, and the SHA-256 that names it in the store."""
+
+    name: str
+    hash: str
+    suffix: str
+    bytes: int
+
+
+class Catalogue:
+    """The tables ``tasks`` and ``outputs``."""
+
+    def __init__(self, path: Path, *, writable: bool = True) -> None:
+        self.path = path
+        try:
+            if writable:
+                self._connection = sqlite3.connect(path, timeout=30, isolation_level=None)
+                self._connection.execute("PRAGMA journal_mode = WAL")
+                self._connection.execute("PRAGMA synchronous = NORMAL")
+                self._connection.execute("PRAGMA foreign_keys = ON")
+            else:
+                # as_uri quotes spaces and non-ASCII letters
+                self._connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=30)
+            version = int(self._connection.execute("PRAGMA user_version").fetchone()[0])
+        except sqlite3.Error as error:
+            raise _explained(path, error) from error
+        if version > SCHEMA_VERSION:
+            raise StoreError(
+                f"{path.parent} was written by a newer orograph (catalogue version {version}, this one knows "
+                f"{SCHEMA_VERSION}); upgrade orograph, or choose another folder with --out"
+            )
+        if writable and version < SCHEMA_VERSION:
+            self._migrate(version)
+
+    def _migrate(self, version: int) -> None:
+        script = (
+            "BEGIN IMMEDIATE;" + "".join(_MIGRATIONS[version:]) + f"PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+        )
+        try:
+            self._connection.executescript(script)
+        except sqlite3.Error as error:
+            raise _explained(self.path, error) from error
+
+    def outputs(self, key: str) -> list[Output] | None:
+        """The outputs of a finished task, None where it is not finished."""
+        try:
+            if not self._connection.execute("SELECT 1 FROM tasks WHERE key = ?", (key,)).fetchone():
+                return None
+            rows = self._connection.execute("SELECT name, hash, suffix, bytes FROM outputs WHERE task = ?", (key,))
+            return [Output(*row) for row in rows]
+        except sqlite3.Error as error:
+            raise _explained(self.path, error) from error
+
+    def add(
+        self,
+        key: str,
+        name: str,
+        function: str,
+        arguments: dict[str, Any],
+        outputs: list[Output],
+        seconds: tuple[float, float],
+    ) -> None:
+        """Record a finished task and its outputs in one transaction."""
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.execute("DELETE FROM tasks WHERE key = ?", (key,))
+            self._connection.execute(
+                "INSERT INTO tasks (key, name, function, arguments, cpu_seconds, wall_seconds) "
+                "VALUES (?, ?, ?, ?, ?, ?)",
+                (key, name, function, json.dumps(arguments, sort_keys=True), *seconds),
+            )
+            rows = [(key, out.name, out.hash, out.suffix, out.bytes) for out in outputs]
+            self._connection.executemany("INSERT INTO outputs VALUES (?, ?, ?, ?, ?)", rows)
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise _explained(self.path, error) from error
+
+    def forget(self, key: str) -> None:
+        """Remove a task, so that it is computed again."""
+        try:
+            self._connection.execute("DELETE FROM tasks WHERE key = ?", (key,))
+        except sqlite3.Error as error:
+            raise _explained(self.path, error) from error
+
+    def tasks(self) -> list[tuple[str, str, str, float, float]]:
+        """(key, name, finished, CPU seconds, wall seconds) of every finished task, in order."""
+        query = "SELECT key, name, finished, cpu_seconds, wall_seconds FROM tasks ORDER BY rowid"
+        return list(self._connection.execute(query))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+
+def _explained(path: Path, error: sqlite3.Error) -> StoreError:
+    text = str(error)
+    if "full" in text:
+        text = "the disk is full; free some space and run the same command again, nothing finished is lost"
+    elif "malformed" in text or "not a database" in text:
+        text = "it is damaged; move it away and run the same command again"
+    elif "readonly" in text or "unable to open" in text:
+        text = "it cannot be written; choose a folder you may write to with --out"
+    return StoreError(f"catalogue {path}: {text}")

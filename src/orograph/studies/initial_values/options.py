@@ -1,0 +1,87 @@
+"""The options of ``initial-values``. No torch here: the command line builds its flags from this."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from orograph.basics.errors import UsageError
+from orograph.train.recipe import Precision, Recipe
+
+
+def _default_recipe() -> Recipe:
+    return Recipe(epochs=15, batch_size=32, lr=0.05, momentum=0.9, weight_decay=5e-4, schedule="cosine")
+
+
+@dataclass(frozen=True)
+class InitialValues:
+    """Train replicas from different initial values and draw the country between them (ElasticDL issue 179)."""
+
+    data: str = "digits"
+    """A data set's name, a file or folder, or package.module:factory."""
+    model: str = "convnet"
+    """A network's name, or package.module:factory."""
+    replicas: int = 4
+    """Networks trained from different initial values; at least three."""
+    train: Recipe = field(default_factory=_default_recipe)
+    """How each replica is trained."""
+    train_size: int | None = None
+    """Use only this many training examples, stratified by class."""
+    test_size: int | None = None
+    """Use only this many test examples, stratified by class."""
+    seed: int = 0
+    """The seed that every stream of random numbers is derived from."""
+    device: str = "auto"
+    """auto, cpu, cuda or mps."""
+    precision: Precision = "float32"
+    """Number format of the pictures; barriers are measured in float32 at least."""
+    batchnorm: Literal["frozen", "recalibrate", "batch"] | None = None
+    """Batch-norm statistics between networks; unset: recalibrate where there is batch norm."""
+    tolerance: float = 0.0
+    """Standard error at which a point of a picture is good enough; 0 reads every example."""
+    map_examples: int | None = 2000
+    """Test examples used for planes (lines, barriers and accuracies use all of them)."""
+    line_points: int = 61
+    """Points on each line over (-1, 2)."""
+    plane_points: int = 41
+    """Points along each axis of the planes through three networks."""
+    neighbourhood_points: int = 31
+    """Points along each axis of the filter-normalised neighbourhoods."""
+    frame: Literal["oblique", "orthonormal"] = "oblique"
+    """Planes with A, B, C at (0,0), (1,0), (0,1) as in the issue, or with true angles and lengths."""
+    lines: bool = True
+    """Part: lines from A to each other replica, with barriers."""
+    planes: bool = True
+    """Part: planes through A, B, C with the training trajectories on them."""
+    same_start: bool = True
+    """Part: the same start with other data orders."""
+    branches: bool = True
+    """Part: branches of a common, partly trained start."""
+    branch_accuracy: float = 0.339
+    """Test accuracy at which the common start is taken."""
+    branch_epochs: tuple[float, ...] = (0.2, 1.0, 9.0)
+    """Epochs after which the branches are compared."""
+    abyss: bool = True
+    """Part: networks trained to the lowest accuracy."""
+    neighbourhoods: bool = True
+    """Part: filter-normalised surroundings of A and B, and A's trajectory on its principal axes."""
+    threads: int = 1
+    """Threads of each task; results depend on it, in their last digits."""
+    data_root: str | None = None
+    """Where data sets lie or are downloaded to; default: $OROGRAPH_DATA, then the user's cache."""
+    model_options: tuple[str, ...] = ()
+    """Further options of the network, e.g. width=0.5 batch_norm=true."""
+
+    def __post_init__(self) -> None:
+        if self.replicas < 3:
+            raise UsageError(f"replicas must be at least 3 (a plane needs A, B and C), not {self.replicas}")
+        if not 0 < self.branch_accuracy < 1:
+            raise UsageError(f"branch_accuracy is a fraction between 0 and 1, not {self.branch_accuracy:g}")
+        if not self.branch_epochs or min(self.branch_epochs) <= 0:
+            raise UsageError("branch_epochs must be positive numbers of epochs")
+        if min(self.line_points, self.plane_points, self.neighbourhood_points) < 5:
+            raise UsageError("pictures need at least 5 points along each axis")
+        if self.threads < 1:
+            raise UsageError("threads must be at least 1")
+        if self.train.direction != "descend":
+            raise UsageError("train.direction must be descend here; the part abyss trains the other way by itself")

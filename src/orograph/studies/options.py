@@ -1,0 +1,127 @@
+"""Options from TOML files and keyword arguments, checked against a study's dataclass.
+
+An unknown key is an error that names the nearest valid one; a value of the wrong type says what was expected.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+import types
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+
+import tomli_w
+
+from orograph.basics.errors import UsageError, nearest
+from orograph.basics.files import write_atomic
+from orograph.basics.keys import plain
+
+_T = TypeVar("_T")
+
+
+def build(cls: type[_T], values: Mapping[str, Any], base: _T | None = None) -> _T:
+    """A ``cls`` with ``values`` in place of the defaults (or of ``base``'s values).
+
+    Nested options may be mappings or dotted keys: ``{"train": {"epochs": 3}}`` and ``{"train.epochs": 3}`` are one.
+    """
+    return _build(cls, _nested(values), base, "")
+
+
+def read_study(path: Path) -> tuple[str, dict[str, Any]]:
+    """The study's name and options in a TOML file. Raises UsageError with one line for a file that cannot be used."""
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UsageError(f"no such study file: {path}") from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"{path} is not a readable TOML file: {error}") from error
+    name = content.pop("study", None)
+    if not isinstance(name, str):
+        raise UsageError(f'{path} must name its study, e.g. study = "initial-values"')
+    return name, content
+
+
+def write_study(path: Path, name: str, options: Any) -> None:
+    """Write the resolved options; ``orograph run`` of this file repeats the study. Unset options are left out."""
+    write_atomic(path, tomli_w.dumps({"study": name, **_without_none(plain(options))}))
+
+
+def _build(cls: type[_T], values: Mapping[str, Any], base: _T | None, place: str) -> _T:
+    hints = get_type_hints(cls)
+    fields = {field.name: field for field in dataclasses.fields(cls) if field.init}  # type: ignore[arg-type]
+    chosen: dict[str, Any] = {} if base is None else {name: getattr(base, name) for name in fields}
+    for key, value in values.items():
+        name = key.replace("-", "_")
+        if name not in fields:
+            raise UsageError(f"unknown option {place + key!r}{nearest(name, fields)}")
+        inner = hints[name]
+        if dataclasses.is_dataclass(inner) and isinstance(value, Mapping):
+            before = chosen.get(name, _default(fields[name]))
+            chosen[name] = _build(cast(type[Any], inner), value, before, f"{place}{name}.")
+        else:
+            chosen[name] = _converted(value, inner, place + key)
+    return cls(**chosen)
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    if field.default is not dataclasses.MISSING:
+        return field.default
+    return None if field.default_factory is dataclasses.MISSING else field.default_factory()
+
+
+def _converted(value: Any, hint: Any, place: str) -> Any:
+    """``value`` as the type ``hint``; whole numbers serve as floats, lists as tuples."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        if value is None and type(None) in arguments:
+            return None
+        errors = []
+        for option in (argument for argument in arguments if argument is not type(None)):
+            try:
+                return _converted(value, option, place)
+            except UsageError as error:
+                errors.append(error)
+        raise errors[0]
+    if origin is Literal:
+        if value in arguments:
+            return value
+        words = ", ".join(map(str, arguments))
+        raise UsageError(f"{place} is {value!r}{nearest(str(value), map(str, arguments))}; use one of {words}")
+    if origin is tuple and isinstance(value, (list, tuple)):
+        inner = arguments[0] if len(arguments) == 2 and arguments[1] is Ellipsis else None
+        if inner is None and len(value) != len(arguments):
+            raise UsageError(f"{place} needs {len(arguments)} values, not {len(value)}")
+        hints = [inner] * len(value) if inner is not None else list(arguments)
+        return tuple(_converted(item, kind, place) for item, kind in zip(value, hints, strict=True))
+    if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    if hint is Any or (isinstance(hint, type) and isinstance(value, hint) and not (hint is int and value is True)):
+        if hint is int and isinstance(value, bool):
+            raise UsageError(f"{place} must be a whole number, not {value}")
+        return value
+    wanted = {"int": "a whole number", "float": "a number", "str": "text", "bool": "true or false"}
+    kind = getattr(hint, "__name__", str(hint))
+    raise UsageError(f"{place} must be {wanted.get(kind, kind)}, not {value!r}")
+
+
+def _nested(values: Mapping[str, Any]) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for key, value in values.items():
+        outer, dot, inner = key.partition(".")
+        if not dot:
+            if isinstance(value, Mapping) and isinstance(result.get(key), dict):
+                result[key].update(value)
+            else:
+                result[key] = dict(value) if isinstance(value, Mapping) else value
+        else:
+            result.setdefault(outer, {})
+            result[outer] = {**result[outer], **_nested({inner: value})}
+    return result
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_none(item) for key, item in value.items() if item is not None}
+    return [_without_none(item) for item in value] if isinstance(value, list) else value

@@ -1,0 +1,70 @@
+"""The studies by name. Imports no torch, so that ``orograph studies`` and ``--help`` answer at once."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import Any
+
+from orograph.basics.errors import UsageError, nearest
+
+
+@dataclass(frozen=True)
+class Study:
+    """Where a study lives: its options (a frozen dataclass) and its two functions.
+
+    ``plan(options, data) -> list of Task`` and ``conclude(options, data, outcome, store) -> StudyResult``.
+    """
+
+    name: str
+    title: str
+    source: str
+    options_at: str
+    plan_at: str
+    conclude_at: str
+
+    @property
+    def options(self) -> type[Any]:
+        """The dataclass of the study's options."""
+        return _load(self.options_at)  # type: ignore[no-any-return]
+
+    def plan(self, *arguments: Any) -> Any:
+        """The study's tasks."""
+        return _load(self.plan_at)(*arguments)
+
+    def conclude(self, *arguments: Any) -> Any:
+        """The study's result."""
+        return _load(self.conclude_at)(*arguments)
+
+
+_STUDIES = {
+    study.name: study
+    for study in (
+        Study(
+            name="initial-values",
+            title="Replicas from different initial values: distances, lines, planes, branches and the abyss",
+            source="ElasticDL issue 179 (2019)",
+            options_at="orograph.studies.initial_values.options:InitialValues",
+            plan_at="orograph.studies.initial_values.plan:plan",
+            conclude_at="orograph.studies.initial_values.conclusion:conclude",
+        ),
+    )
+}
+DEFAULT = "initial-values"
+
+
+def known() -> tuple[Study, ...]:
+    """All studies."""
+    return tuple(_STUDIES.values())
+
+
+def find(name: str) -> Study:
+    """A study by name. Raises UsageError with the nearest name."""
+    if name not in _STUDIES:
+        raise UsageError(f"unknown study {name!r}{nearest(name, _STUDIES)}; see: orograph studies")
+    return _STUDIES[name]
+
+
+def _load(place: str) -> Any:
+    module, _, name = place.partition(":")
+    return getattr(importlib.import_module(module), name)

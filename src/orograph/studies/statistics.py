@@ -1,0 +1,74 @@
+"""Intervals over replicas and pairs, and the verdicts drawn from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+from orograph.results import Verdict
+
+Interval = tuple[float, float]
+
+
+def mean_interval(values: ArrayLike, level: float = 0.95) -> Interval | None:
+    """Student's t interval of the mean; None for fewer than two values."""
+    found = np.asarray(values, dtype=np.float64)
+    if len(found) < 2 or not np.isfinite(found).all():
+        return None
+    reach = float(stats.t.ppf((1 + level) / 2, len(found) - 1)) * float(found.std(ddof=1)) / len(found) ** 0.5
+    return float(found.mean()) - reach, float(found.mean()) + reach
+
+
+def deviation_interval(values: ArrayLike, level: float = 0.95) -> Interval | None:
+    """Chi-square interval of the standard deviation of normal values; None for fewer than two."""
+    found = np.asarray(values, dtype=np.float64)
+    if len(found) < 2 or not np.isfinite(found).all():
+        return None
+    free = len(found) - 1
+    total = free * float(found.var(ddof=1))
+    low, high = (float(stats.chi2.ppf(p, free)) for p in ((1 + level) / 2, (1 - level) / 2))
+    return (total / low) ** 0.5, (total / high) ** 0.5
+
+
+def jackknife_interval(
+    statistic: Callable[[NDArray[np.int64]], float], replicas: int, level: float = 0.95
+) -> Interval | None:
+    """Interval of a statistic of all replicas, from leaving each out in turn; None for fewer than three.
+
+    ``statistic`` takes the indices of the replicas to use. Right for statistics of pairs too, which share replicas and
+    so are not independent of each other (Efron 1982).
+    """
+    if replicas < 3:
+        return None
+    everyone = np.arange(replicas)
+    whole = statistic(everyone)
+    without = np.array([statistic(np.delete(everyone, i)) for i in everyone])
+    if not np.isfinite([whole, *without]).all():
+        return None
+    error = ((replicas - 1) / replicas * np.square(without - without.mean()).sum()) ** 0.5
+    reach = float(stats.t.ppf((1 + level) / 2, replicas - 1)) * float(error)
+    return whole - reach, whole + reach
+
+
+def at_most(value: float, interval: Interval | None, bound: float) -> Verdict:
+    """The rule "at most ``bound``": decided where the whole interval lies on one side of it."""
+    low, high = interval if interval is not None else (value, value)
+    if high <= bound:
+        return "reproduced"
+    return "not reproduced" if low > bound else "inconclusive"
+
+
+def above(value: float, interval: Interval | None, bound: float) -> Verdict:
+    """The rule "above ``bound``": decided where the whole interval lies on one side of it."""
+    low, high = interval if interval is not None else (value, value)
+    if low > bound:
+        return "reproduced"
+    return "not reproduced" if high <= bound else "inconclusive"
+
+
+def finite_mean(values: Sequence[float]) -> float:
+    """The mean, NaN for none."""
+    return float(np.mean(values)) if len(values) else float("nan")
