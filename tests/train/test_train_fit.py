@@ -394,6 +394,7 @@ def test_a_run_that_diverges_says_when_and_keeps_what_it_had(tmp_path):
         (lambda: fit(dense(), blobs(), Recipe(direction="climb"), loss="mse"), UsageError, "leave loss= out"),
         (lambda: fit(dense(), blobs(), Recipe(label_smoothing=0.1), loss="mse"), UsageError, "label_smoothing"),
         (lambda: fit(dense(), blobs(), loss="cross_entropi"), UsageError, "did you mean 'cross_entropy'"),
+        (lambda: fit(dense(), blobs(), Recipe(stop_at_accuracy=0.5), loss="mse"), UsageError, "knows labels"),
         (lambda: fit(dense(), blobs(), snapshot_every=0), UsageError, "snapshot_every"),
         (lambda: fit(dense(), blobs(), seed=Streams(order=0.5)), UsageError, "seed order"),
         (lambda: fit(dense(), Split(torch.zeros(0, 4), torch.zeros(0)), test=False), DataError, "no examples"),

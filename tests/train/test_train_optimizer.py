@@ -61,6 +61,11 @@ def test_a_network_with_nothing_to_train_is_refused():
         build_optimizer(nn.Linear(2, 2).requires_grad_(False), Recipe())
 
 
+def test_sparse_gradients_are_refused():
+    with pytest.raises(UsageError, match="1 makes sparse gradients"):
+        build_optimizer(nn.Sequential(nn.Identity(), nn.Embedding(3, 2, sparse=True)), Recipe())
+
+
 @pytest.mark.parametrize("kind", ["sgd", "adam", "adamw"])
 def test_moments_that_were_saved_and_put_back_continue_identically(kind):
     def network() -> nn.Module:

@@ -71,6 +71,8 @@ def kill_and_continue(kind: str, out: Path, kills: int, seed: int) -> None:
     undisturbed, _ = run_to_the_end(kind, None)
     same_run(undisturbed, continued)
     same_run(undisturbed, load_run(out))
+    files = {path.name for path in out.rglob("*") if path.is_file()}
+    assert files == {"run.json", "run.npz"} | {Path(c.path).name for c in continued.checkpoints}
 
 
 @pytest.mark.parametrize("kind", ["convolutional", "dense"])
@@ -123,6 +125,12 @@ def test_a_folder_of_another_run_is_refused_with_the_difference(change, says, tm
     with pytest.raises(StoreError, match=says):
         fit(**{**request, "model": dense(), **change}, out=tmp_path)
     assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+
+def test_a_request_that_failed_at_once_does_not_keep_the_folder(tmp_path):
+    with pytest.raises(Exception, match="shape"):
+        fit(nn.Linear(3, 3), blobs(), Recipe(epochs=1), out=tmp_path)
+    assert fit(dense(), blobs(), Recipe(epochs=1), out=tmp_path).final.path
 
 
 # -- damage ------------------------------------------------------------------------------------------------------

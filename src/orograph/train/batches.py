@@ -57,11 +57,14 @@ class Batches:
             self._epoch = epoch
         if isinstance(self._examples, BatchList):
             return self._examples.items[int(self._order[index])]
-        batch = self._examples.batch(self._order[self._slices[index]])
-        if self._augmentation is None:
-            return batch
-        images, targets = batch
-        return self._augmentation(images, self._streams.augmenter(epoch, index)), targets
+        rows = self._order[self._slices[index]]
+        # index_select is a good deal faster than indexing, and this is done at every step.
+        columns = {name: column.index_select(0, rows) for name, column in self._examples.columns.items()}
+        if not self._examples.paired:
+            return columns
+        if self._augmentation is not None:
+            columns["inputs"] = self._augmentation(columns["inputs"], self._streams.augmenter(epoch, index))
+        return columns["inputs"], columns.get("targets")
 
 
 def batch_slices(examples: int, size: int) -> list[slice]:

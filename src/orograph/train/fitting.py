@@ -94,40 +94,33 @@ def fit(
     if tested is None and recipe.accuracies:
         raise UsageError("stop_at_accuracy and checkpoint_accuracies need test examples to measure on")
     criterion = _criterion(recipe, loss)
+    if recipe.accuracies and "accuracy" not in criterion.metric_names:
+        raise UsageError("stop_at_accuracy and checkpoint_accuracies need a loss that knows labels")
     folder = None if out is None else RunFolder(out)
     with in_training(model, place, recipe.precision), isolated_randomness(), arithmetic(recipe.precision, place):
         if start is not None:
             _weights(start).put_into(model)
         origin = Weights.of(model)
-        request = {
-            "recipe": asdict(recipe),
-            "streams": streams.to_dict(),
-            "training data": train.fingerprint,
-            "test data": "" if tested is None else tested.fingerprint,
-            "start": origin.fingerprint(),
-            "loss": criterion.name,
-            "network": type(model).__name__,
-            "orograph version": __version__,
-        }
-        if folder is not None:
-            folder.claim(request)
-            finished = folder.finished()
-            if finished is not None:
-                Weights.load(str(finished.final.path), model).put_into(model)
-                return finished
+        request = _request(recipe, streams, train, tested, origin, criterion, model)
         objective = None
         if tested is not None:
             # The network's own running statistics, as anybody who deploys it would get.
             options: dict[str, Any] = {"precision": recipe.precision, "device": place, "batchnorm": "frozen"}
             objective = Objective(model, tested, loss=criterion.loss, **options)
         loop = Loop(model, recipe, streams, criterion, Batches(train, recipe, streams, place), place)
+        if folder is not None:  # all that may be refused was looked at before the folder is touched
+            folder.claim(request)
+            finished = folder.finished()
+            if finished is not None:
+                Weights.load(str(finished.final.path), model).put_into(model)
+                return finished
         training = _Training(loop, recipe, objective, origin, folder, snapshot_every)
         training.until_the_end(progress)
         provenance = Provenance(
             method="training",
-            options={"recipe": asdict(recipe), "loss": criterion.name, "start": request["start"]},
-            seeds=streams.to_dict(),
-            model=type(model).__name__,
+            options={"recipe": request["recipe"], "loss": request["loss"], "start": request["start"]},
+            seeds=request["streams"],
+            model=request["network"],
             data=data.name if isinstance(data, Data) else "",
             split="train",
             fingerprint=train.fingerprint,
@@ -137,8 +130,7 @@ def fit(
             threads=torch.get_num_threads(),
             cost=training.cost,
         )
-        options = {"name": name, "recipe": asdict(recipe), "seeds": streams.to_dict(), "provenance": provenance}
-        run = training.history.run(**options)
+        run = training.history.run(name=name, recipe=request["recipe"], seeds=request["streams"], provenance=provenance)
         return run if folder is None else folder.finish(run)
 
 
@@ -229,10 +221,8 @@ class _Training:
 
     def _targets(self, accuracy: float | None) -> tuple[bool, bool]:
         """Whether a checkpoint's accuracy was reached for the first time, and whether that of the end was."""
-        if not self.recipe.accuracies:
+        if accuracy is None or not self.recipe.accuracies:
             return False, False
-        if accuracy is None:
-            raise UsageError("stop_at_accuracy and checkpoint_accuracies need a loss that knows labels")
         before = len(self._waiting)
         self._waiting = [target for target in self._waiting if not self.recipe.reached(accuracy, target)]
         goal = self.recipe.stop_at_accuracy
@@ -276,6 +266,28 @@ def _examples(data: Data | Examples, test: Examples | Literal[False] | None) -> 
     if test is not None:
         return train, test
     return train, data.test if isinstance(data, Data) else None
+
+
+def _request(
+    recipe: Recipe,
+    streams: Streams,
+    train: Examples,
+    tested: Examples | None,
+    origin: Weights,
+    criterion: Criterion,
+    model: nn.Module,
+) -> dict[str, Any]:
+    """Everything that the run's numbers depend on, as JSON types: two runs with equal requests are equal."""
+    return {
+        "recipe": asdict(recipe),
+        "streams": streams.to_dict(),
+        "training data": train.fingerprint,
+        "test data": "" if tested is None else tested.fingerprint,
+        "start": origin.fingerprint(),
+        "loss": criterion.name,
+        "network": type(model).__name__,
+        "orograph version": __version__,
+    }
 
 
 def _criterion(recipe: Recipe, loss: str | LossFunction | None) -> Criterion:

@@ -50,7 +50,8 @@ class RunFolder:
         """
         manifest = self.path / "run.json"
         wanted = plain(request)
-        if not manifest.exists():
+        begun = (self.path / "run.npz").exists() or any(self.path.glob("*/step-*.safetensors"))
+        if not (begun and manifest.exists()):  # a request that failed before its first checkpoint binds nobody
             if (self.path / RECORDING).exists():
                 raise StoreError(f"{self.path} is the folder of a Recorder; choose another one")
             text = {"format": FORMAT, "key": content_key(wanted), "request": wanted}
@@ -100,6 +101,8 @@ class RunFolder:
         """Write the finished run (its checkpoints relative to the folder) and drop the snapshots."""
         run.save(self.path / "run.npz")
         shutil.rmtree(self.path / "snapshots", ignore_errors=True)
+        for left_behind in self.path.glob("**/.*.tmp*"):  # by a process that was killed while it wrote
+            left_behind.unlink(missing_ok=True)
         return replace(run, checkpoints=tuple(self.resolved(list(run.checkpoints))))
 
     def keep(self, weights: Weights, step: int) -> str:

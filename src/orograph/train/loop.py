@@ -71,7 +71,8 @@ class Loop:
             group["lr"] = rate
         batch = self.batches(self.step)
         self._streams.seed_network(self.step, self._device)
-        self.optimizer.zero_grad(set_to_none=True)
+        for parameter in self._parameters:
+            parameter.grad = None
         with self._autocast():
             terms = self._criterion(self.model, batch)
         loss = terms.losses.mean()

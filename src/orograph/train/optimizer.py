@@ -20,10 +20,16 @@ def build_optimizer(model: nn.Module, recipe: Recipe) -> Optimizer:
     With ``decay_norm_and_bias=False`` norm layers (by module type), biases and other parameters of fewer than two
     dimensions form a second group without decay (He et al. 2019, "bag of tricks").
 
-    Raises UsageError where nothing is trainable.
+    Raises UsageError where nothing is trainable, or gradients would be sparse.
     """
+    for name, module in model.named_modules():
+        if isinstance(module, (nn.Embedding, nn.EmbeddingBag)) and module.sparse:
+            raise UsageError(f"{name or 'the network'} makes sparse gradients, which have no norm; use sparse=False")
     groups = parameter_groups(model, recipe)
-    shared: dict[str, Any] = {"lr": recipe.lr, "foreach": True}
+    # The fused kernels walk through memory without regard to strides, and know no complex numbers.
+    parameters = [parameter for group in groups for parameter in group["params"]]
+    plain = all(p.is_contiguous() and p.is_floating_point() and p.device.type in ("cpu", "cuda") for p in parameters)
+    shared: dict[str, Any] = {"lr": recipe.lr, **({"fused": True} if plain else {"foreach": True})}
     if recipe.optimizer == "sgd":
         return SGD(groups, momentum=recipe.momentum, nesterov=recipe.nesterov, **shared)
     kind = Adam if recipe.optimizer == "adam" else AdamW
@@ -77,14 +83,15 @@ def restore_optimizer(optimizer: Optimizer, tensors: dict[str, Tensor], numbers:
     kernels, whose rounding may differ in the last bit.
     """
     parameters = _parameters(optimizer)
+    fused = bool(optimizer.param_groups[0]["fused"])
     optimizer.state.clear()
     for place, tensor in tensors.items():
         index, _, name = place.partition(".")
         parameter = parameters[int(index)]
         if name != "step" and tensor.shape == parameter.shape:
             value = torch.empty_like(parameter, dtype=tensor.dtype).copy_(tensor)
-        else:
-            value = tensor.clone()  # Adam's step counter, which stays on the CPU
+        else:  # Adam's step counter, which only the fused kernels want beside the parameter
+            value = tensor.to(parameter.device if fused else "cpu", copy=True)
         optimizer.state[parameter][name] = value.detach()
     for place, number in numbers.items():
         index, _, name = place.partition(".")
