@@ -66,18 +66,25 @@ def sheet(**layout: Any) -> Any:
         "font": {"family": FONT, "size": 13, "color": INK},
         "paper_bgcolor": PAPER,
         "plot_bgcolor": PAPER,
-        "margin": {"l": 62, "r": 20, "t": 40, "b": 60},
+        "margin": {"l": 62, "r": 20, "t": 60, "b": 60},
         "hoverlabel": {"font": {"family": FONT, "size": 13}, "align": "left"},
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "font": {"size": 12}},
+        "title": {"font": {"size": 14}, "x": 0, "xref": "container", "pad": {"l": 12}, "y": 0.98, "yanchor": "top"},
+        "modebar": {"bgcolor": "rgba(0,0,0,0)"},
         "colorway": [BLUE, VERMILLION],
     }
     return go.Figure(layout={**style, **layout})
 
 
+def with_unit(words: tuple[str, str]) -> str:
+    """An axis title in two lines: what it is, and smaller, its unit."""
+    return f"{safe(words[0])}<br><span style='font-size:11px'>{safe(words[1])}</span>"
+
+
 def axis(title: str, **more: Any) -> dict[str, Any]:
     """An axis in the house style: outside ticks, a faint grid, no bold zero line."""
     style: dict[str, Any] = {
-        "title": {"text": title, "standoff": 8},
+        "title": {"text": title, "standoff": 8, "font": {"size": 13}},
         "ticks": "outside",
         "ticklen": 4,
         "tickcolor": FAINT,
@@ -142,7 +149,14 @@ def _distances(result: Distances) -> Any:
 
 def colour_bar(title: str, **more: Any) -> dict[str, Any]:
     """A slim colour bar with its title above."""
-    return {"title": {"text": title}, "thickness": 14, "outlinewidth": 0, "ticks": "outside", "len": 1, **more}
+    return {
+        "title": {"text": title, "font": {"size": 12}},
+        "thickness": 14,
+        "outlinewidth": 0,
+        "ticks": "outside",
+        "len": 1,
+        **more,
+    }
 
 
 @plotting.register(Line)
@@ -173,7 +187,7 @@ def _line(result: Line) -> Any:
             **style,
         )
         drawn.update_layout(
-            yaxis2=axis("accuracy", overlaying="y", side="right", range=[0, 1.02], showgrid=False),
+            yaxis2=axis("accuracy", overlaying="y", side="right", range=[0, 1.02], dtick=0.2, showgrid=False),
             yaxis_title_font_color=BLUE,
             yaxis2_title_font_color=VERMILLION,
         )
@@ -275,10 +289,11 @@ def _barrier(drawn: Any, result: Line) -> None:
         mode="lines+markers",
         line={"color": INK, "width": 1.6},
         marker={"symbol": "line-ew-open", "size": 9, "color": INK},
-        name=words,
+        name="barrier",
         hovertext=words,
         hoverinfo="text",
     )
+    drawn.update_layout(title_text=words[0].upper() + words[1:])
 
 
 @plotting.register(Run)

@@ -15,6 +15,7 @@ from orograph.results.interactive import (
     plotting,
     safe,
     sheet,
+    with_unit,
 )
 from orograph.results.palette import BRIGHT, FAINT, INK, OUTLINE, PAPER, VERMILLION, YELLOW, series_colour
 from orograph.results.relief import (
@@ -34,7 +35,7 @@ from orograph.results.trajectory import Trajectory
 if TYPE_CHECKING:
     from orograph.results.interactive import Kind
 
-START_VIEW = {"eye": {"x": -1.25, "y": -1.45, "z": 0.95}, "center": {"x": 0, "y": 0, "z": -0.12}}
+START_VIEW = {"eye": {"x": -1.38, "y": -1.56, "z": 1.05}, "center": {"x": 0, "y": 0, "z": -0.06}}
 
 
 def plane(result: Surface, kind: Kind, quantity: Quantity | None) -> Any:
@@ -45,7 +46,8 @@ def plane(result: Surface, kind: Kind, quantity: Quantity | None) -> Any:
 
 def _contour(result: Surface, shown: Relief) -> Any:
     across, up, warning = axis_words(result)
-    drawn = _map_sheet(result, safe(across), safe(up))
+    drawn = _map_sheet(result, with_unit(across), with_unit(up))
+    drawn.update_layout(title_text=best_words(result).capitalize())
     _country(drawn, result, shown)
     for index, path in enumerate(result.paths):
         _path(drawn, path, index)
@@ -56,13 +58,15 @@ def _contour(result: Surface, shown: Relief) -> Any:
             y=[float(result.beta[row])],
             mode="markers",
             marker={"symbol": "star", "size": 15, "color": YELLOW, "line": {"color": OUTLINE, "width": 1}},
-            name=best_words(result),
+            name="best cell",
             hovertext=best_words(result),
             hoverinfo="text",
         )
     _anchors(drawn, result)
     if warning:
-        drawn.update_layout(xaxis_title_text=f"{safe(across)}<br><sub>{_broken(warning)}</sub>")
+        drawn.update_layout(
+            xaxis_title_text=f"{with_unit(across)}<br><span style='font-size:11px'>{_broken(warning)}</span>"
+        )
     return drawn
 
 
@@ -70,7 +74,7 @@ def _broken(text: str) -> str:
     """Text in lines short enough for a phone."""
     from textwrap import wrap
 
-    return "<br>".join(wrap(text, 58))
+    return "<br>".join(wrap(text, 40))
 
 
 def _map_sheet(result: Surface, across: str, up: str) -> Any:
@@ -80,7 +84,7 @@ def _map_sheet(result: Surface, across: str, up: str) -> Any:
         xaxis=axis(across, showgrid=False, constrain="domain", range=_range(result.alpha)),
         yaxis=axis(up, showgrid=False, constrain="domain", range=_range(result.beta), **more),
         legend={"orientation": "h", "x": 0, "y": 1.01, "yanchor": "bottom", "font": {"size": 12}},
-        margin={"l": 62, "r": 10, "t": 50, "b": 60},
+        margin={"l": 62, "r": 10, "t": 66, "b": 70},
     )
 
 
@@ -161,9 +165,14 @@ def _numbers(result: Surface) -> Any:
 
 
 def _template(result: Surface) -> str:
-    text = "(%{x:.3g}, %{y:.3g})<br>loss %{customdata[0]:.4g} ± %{customdata[1]:.2g} (s.e.)"
+    """A hover text over the numbers; standard errors only where some were estimated, not computed exactly."""
+    text = "(%{x:.3g}, %{y:.3g})<br>loss %{customdata[0]:.4g}"
+    if np.any(result.loss_se > 0):
+        text += " ± %{customdata[1]:.2g} (s.e.)"
     if result.accuracy is not None:
-        text += "<br>accuracy %{customdata[3]:.4g} ± %{customdata[4]:.2g}"
+        text += "<br>accuracy %{customdata[3]:.4g}"
+        if result.accuracy_se is not None and np.any(result.accuracy_se > 0):
+            text += " ± %{customdata[4]:.2g}"
     return text + "<br>%{customdata[2]:,} examples<extra></extra>"
 
 
@@ -207,15 +216,16 @@ def _anchors(drawn: Any, result: Surface) -> None:
         name="models",
     )
     for anchor in result.anchors:
-        left = anchor.coordinates[0] > middle  # towards the middle, so that no name leaves the picture
+        # Short names stand beside their model, towards the middle; long ones above it, so that none is cut off.
+        side = 0 if len(anchor.name) > 6 else -1 if anchor.coordinates[0] > middle else 1
         drawn.add_annotation(
             x=anchor.coordinates[0],
             y=anchor.coordinates[1],
             text=safe(anchor.name),
             showarrow=False,
-            xanchor="right" if left else "left",
-            xshift=-9 if left else 9,
-            yshift=10,
+            xanchor=("center", "left", "right")[side],
+            xshift=9 * side,
+            yshift=10 if side else 19,
             font={"color": INK, "size": 12},
             bgcolor=PAPER,
             opacity=0.85,
@@ -226,10 +236,16 @@ def _anchors(drawn: Any, result: Surface) -> None:
 def _surface3d(result: Surface, shown: Relief) -> Any:
     import plotly.graph_objects as go
 
-    across, up, _ = axis_words(result)
+    across, up, warning = axis_words(result)
     height = {"accuracy": "accuracy", "loss": "loss", "log loss": "loss"}[shown.quantity]
     aspect = _proportions(result)
-    style = {"gridcolor": "rgba(139,151,155,0.35)", "linecolor": FAINT, "zeroline": False, "showbackground": False}
+    style = {
+        "gridcolor": "rgba(139,151,155,0.35)",
+        "linecolor": FAINT,
+        "zeroline": False,
+        "showbackground": False,
+        "showspikes": False,
+    }
     short = ("x", "y") if result.frame == "orthonormal" else ("u", "v") if result.frame == "oblique" else ("α", "β")
     drawn = sheet(
         margin={"l": 0, "r": 0, "t": 10, "b": 0},
@@ -248,7 +264,7 @@ def _surface3d(result: Surface, shown: Relief) -> Any:
             "annotations": _flags(result, shown),
         },
         showlegend=False,
-        meta={"axes": f"{safe(across)}; {safe(up)}"},
+        meta={"axes": f"{safe(': '.join(across))}. {safe(': '.join(up))}. {safe(warning)}"},
     )
     # Above the colour limit a few cells would dwarf everything: they are cut off in this drawing, and it says so.
     height_values = np.where(shown.values > shown.high, np.nan, shown.values).astype(np.float32)
@@ -284,7 +300,8 @@ def _surface3d(result: Surface, shown: Relief) -> Any:
 
 def _steps(shown: Relief) -> dict[str, float]:
     size = float(shown.levels[1] - shown.levels[0])
-    return {"start": float(shown.levels[0]), "end": float(shown.levels[-1]), "size": size}
+    # Half a step up: a line at the very floor of a plain would paint the whole of it.
+    return {"start": float(shown.levels[0]) + size / 2, "end": float(shown.levels[-1]), "size": size}
 
 
 def _proportions(result: Surface) -> dict[str, float]:
@@ -328,8 +345,7 @@ def _flags(result: Surface, shown: Relief) -> list[dict[str, Any]]:
 
 @plotting.register(Trajectory)
 def _trajectory(result: Trajectory) -> Any:
-    across = share_words(result.explained, result.explained_random_walk, 0).replace("%", "&#37;")
-    up = share_words(result.explained, result.explained_random_walk, 1).replace("%", "&#37;")
+    across, up = (with_unit(share_words(result.explained, result.explained_random_walk, k)) for k in (0, 1))
     if result.surface is None:
         drawn = sheet(xaxis=axis(across), yaxis=axis(up, scaleanchor="x"))
     else:

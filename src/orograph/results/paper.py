@@ -154,10 +154,10 @@ def _line(result: Line, ax: Axes) -> None:
         ax.annotate(
             label(anchor.name), (anchor.coordinates[0], anchor.loss), (5, -11), textcoords="offset points", zorder=5
         )
+    ax.set_title(label(" to ".join(result.names)))
     _barrier(result, ax)
     ax.set_xlabel(f"α (1 unit = {result.length:.4g} in weight space)")
     ax.set_ylabel("loss (nats per example)", color=BLUE)
-    ax.set_title(label(" to ".join(result.names)))
     handles = ax.get_legend_handles_labels()
     if result.accuracy is not None:
         twin = ax.twinx()
@@ -185,7 +185,8 @@ def _barrier(result: Line, ax: Axes) -> None:
     ax.plot([0, 1], [barrier.loss_start, barrier.loss_end], color=INK, lw=0.9, ls=":", label="chord")
     chord = (1 - barrier.at) * barrier.loss_start + barrier.at * barrier.loss_end
     top = barrier.loss_at if np.isfinite(barrier.loss_at) else chord
-    ax.plot([barrier.at, barrier.at], [chord, top], color=INK, lw=1.2, marker="_", label=words)
+    ax.plot([barrier.at, barrier.at], [chord, top], color=INK, lw=1.2, marker="_", label="barrier")
+    ax.set_title(f"{ax.get_title()}\n{words}", fontsize="medium")
 
 
 @drawing.register(Run)

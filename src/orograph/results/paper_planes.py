@@ -52,8 +52,8 @@ def _surface(result: Surface, ax: Axes) -> None:
         ax.plot(*anchor.coordinates[:2], "o", color=PAPER, mec=INK, ms=6, zorder=6)
         _name(f"{label(anchor.name)}  {number(value, 3)}", anchor.coordinates[0], anchor.coordinates[1], ax)
     across, up, warning = axis_words(result)
-    ax.set_xlabel(label(across) + (f"\n{fill(warning, 52)}" if warning else ""))
-    ax.set_ylabel(fill(label(up), 40))
+    ax.set_xlabel(label(", ".join(across)) + (f"\n{fill(warning, 52)}" if warning else ""))
+    ax.set_ylabel(label("\n".join(up)))
     ax.set_title(best_words(result))
     _aspect(result, ax)
     _legend(ax, handles)
@@ -76,8 +76,8 @@ def _trajectory(result: Trajectory, ax: Axes) -> None:
     ax.plot(
         x[-1], y[-1], "*", color=YELLOW, mec=INK, ms=12, zorder=5, label=f"end, true loss {number(result.loss[-1], 3)}"
     )
-    ax.set_xlabel(share_words(result.explained, result.explained_random_walk, 0))
-    ax.set_ylabel(fill(share_words(result.explained, result.explained_random_walk, 1), 34))
+    ax.set_xlabel("\n".join(share_words(result.explained, result.explained_random_walk, 0)))
+    ax.set_ylabel("\n".join(share_words(result.explained, result.explained_random_walk, 1)))
     ax.set_aspect("equal", adjustable="datalim" if result.surface is None else "box")
     farthest = float(np.nanmax(result.off_plane)) if len(result.off_plane) else 0.0
     ax.set_title(f"{label(result.name)}: up to {farthest:.3g} off this plane")

@@ -167,44 +167,33 @@ def best_words(surface: Surface) -> str:
     return f"best {what} {surface.best_value:.4g} at ({surface.alpha[column]:.3g}, {surface.beta[row]:.3g})"
 
 
-def axis_words(surface: Surface) -> tuple[str, str, str]:
-    """Labels of the two axes with their units, and a warning where the picture's geometry is not that of weight space.
+def axis_words(surface: Surface) -> tuple[tuple[str, str], tuple[str, str], str]:
+    """(name, unit) of both axes, and a warning where the picture's geometry is not that of weight space.
 
     The warning is empty for orthonormal planes and for directions at right angles with equal units.
     """
-    names = [anchor.name for anchor in surface.anchors]
     if surface.frame == "orthonormal":
-        return "x (weight-space length)", "y (weight-space length)", ""
-    lengths = f"{surface.norm_alpha:.4g}", f"{surface.norm_beta:.4g}"
+        return ("x", "weight-space length"), ("y", "weight-space length"), ""
+    across = f"1 unit = {surface.norm_alpha:.4g} in weight space"
+    up = f"1 unit = {surface.norm_beta:.4g} in weight space"
     if surface.frame == "oblique":
-        towards = (f" from {names[0]} to {names[1]}", f" from {names[0]} to {names[2]}") if len(names) > 2 else ("", "")
-        return (
-            f"u{towards[0]} (1 unit = {lengths[0]} in weight space)",
-            f"v{towards[1]} (1 unit = {lengths[1]} in weight space)",
-            "Oblique axes: angles and distances here are not those of weight space "
-            f"(cosine of the axes {surface.cosine:.2f}).",
-        )
-    how = "" if surface.normalization == "none" else f"{surface.normalization}-normalised, "
+        names = [anchor.name for anchor in surface.anchors]
+        to_b, to_c = (f" from {names[0]} to {names[k]}" if len(names) > 2 else "" for k in (1, 2))
+        warning = "Oblique axes: angles and distances here are not those of weight space"
+        return (f"u{to_b}", across), (f"v{to_c}", up), f"{warning} (cosine of the axes {surface.cosine:.2f})."
+    how = "" if surface.normalization == "none" else f" ({surface.normalization}-normalised direction)"
     unequal = abs(surface.norm_alpha - surface.norm_beta) > 0.02 * max(surface.norm_alpha, surface.norm_beta)
-    warning = (
-        f"Axes differ in length or are not at right angles (cosine {surface.cosine:.2f}): distances are distorted."
-        if unequal or abs(surface.cosine) > 0.02
-        else ""
-    )
-    return (
-        f"α ({how}1 unit = {lengths[0]} in weight space)",
-        f"β ({how}1 unit = {lengths[1]} in weight space)",
-        warning,
-    )
+    warning = f"The axes are not orthogonal with equal units (cosine {surface.cosine:.2f}): distances are distorted."
+    return (f"α{how}", across), (f"β{how}", up), warning if unequal or abs(surface.cosine) > 0.02 else ""
 
 
-def share_words(explained: NDArray[np.float64], random_walk: NDArray[np.float64], axis: int) -> str:
-    """Label of a principal axis: its share of variance beside that of a random walk."""
-    label = f"principal axis {axis + 1} (weight-space length)"
+def share_words(explained: NDArray[np.float64], random_walk: NDArray[np.float64], axis: int) -> tuple[str, str]:
+    """(name, shares) of a principal axis: its share of variance stands beside that of a random walk."""
+    name = f"principal axis {axis + 1} (length)"
     if axis >= len(explained):
-        return label
-    walk = f", random walk {random_walk[axis]:.0%}" if axis < len(random_walk) else ""
-    return f"principal axis {axis + 1}: {explained[axis]:.0%} of variance{walk}"
+        return name, "no variance left"
+    walk = f" (random walk {random_walk[axis]:.0%})" if axis < len(random_walk) else ""
+    return name, f"{explained[axis]:.0%} of variance{walk}"
 
 
 def number(value: Any, digits: int = 4) -> str:

@@ -1,0 +1,221 @@
+"""Writes a report: everything (styles, script, plotly, data, still pictures) inside one HTML file.
+
+Plotly's script is 4.7 MB; it is stored gzipped and inflated by the browser's own ``DecompressionStream`` when the
+first figure comes near the window. Where that does not exist the page shows the still pictures and says so.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import math
+from dataclasses import asdict
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from orograph._version import __version__
+from orograph.basics.errors import OrographError
+from orograph.basics.files import write_atomic
+from orograph.report.banner import contour_banner
+from orograph.report.figures import drawn, reading
+from orograph.results import Claim, Panel, Provenance, Result, Section, StudyResult, Table
+from orograph.results.relief import number
+
+VERDICTS = ("reproduced", "not reproduced", "inconclusive")
+
+
+def write(result: Result, path: str | Path) -> Path:
+    """Write the report of a study, or of any single result, to ``path`` in one step; returns the path.
+
+    Raises
+    ------
+    StoreError
+        The file cannot be written.
+    """
+    path = Path(path)
+    write_atomic(path, render(result))
+    return path
+
+
+def render(result: Result) -> str:
+    """The report as the text of one self-contained HTML file."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    study = result if isinstance(result, StudyResult) else _alone(result)
+    environment = Environment(
+        loader=PackageLoader("orograph.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    sections = [_section(study, section, index) for index, section in enumerate(study.sections)]
+    return environment.get_template("page.html.jinja").render(
+        study=study,
+        banner=contour_banner(study.results.values(), study.study),
+        claims=[_claim(claim) for claim in study.claims],
+        tally=_tally(study.claims),
+        verdicts=[(verdict, sum(claim.verdict == verdict for claim in study.claims)) for verdict in VERDICTS],
+        sections=sections,
+        figures=any(panel["figure"] for section in sections for panel in section["panels"]),
+        provenance=_provenance(study.provenance),
+        citation=study.cite(),
+        version=__version__,
+        style=_asset("style.css"),
+        script=_asset("page.js"),
+        plotly=_plotly(),
+    )
+
+
+def _alone(result: Result) -> StudyResult:
+    """A page for one result: a study without claims, with one section."""
+    kind = type(result).title
+    title = kind[:1].upper() + kind[1:]
+    name = getattr(result, "name", "")
+    panel = Panel("result", f"{title} {name}".strip(), reading(result))
+    return StudyResult(
+        provenance=result.provenance,
+        study=f"{title} {name}".strip(),
+        headline="",
+        claims=(),
+        sections=(Section("What was measured", result.summary(), (panel,)),),
+        results={"result": result},
+    )
+
+
+def _asset(name: str) -> Markup:
+    return Markup(files("orograph.report").joinpath(name).read_text(encoding="utf-8"))  # noqa: S704  our own file
+
+
+@cache
+def _plotly() -> str:
+    from plotly.offline import get_plotlyjs
+
+    return base64.b64encode(gzip.compress(get_plotlyjs().encode(), 9, mtime=0)).decode()
+
+
+def _claim(claim: Claim) -> dict[str, Any]:
+    measured = "not measured" if claim.measured is None else f"{number(claim.measured)} {claim.unit}".strip()
+    interval = f"95 % interval {number(claim.interval[0])} to {number(claim.interval[1])}" if claim.interval else ""
+    return {**asdict(claim), "measured": measured, "interval": interval}
+
+
+def _tally(claims: tuple[Claim, ...]) -> str:
+    """The verdicts in one sentence."""
+    if not claims:
+        return ""
+    counts = [(sum(claim.verdict == verdict for claim in claims), verdict) for verdict in VERDICTS]
+    parts = [f"{count} {verdict}" for count, verdict in counts if count]
+    return f"{len(claims)} published claim{'s' if len(claims) > 1 else ''} tested: {', '.join(parts)}."
+
+
+def _section(study: StudyResult, section: Section, index: int) -> dict[str, Any]:
+    return {
+        "id": f"section-{index + 1}",
+        "title": section.title,
+        "paragraphs": [part.strip() for part in section.text.split("\n\n") if part.strip()],
+        "panels": [_panel(study, panel, f"figure-{index + 1}-{k + 1}") for k, panel in enumerate(section.panels)],
+        "tables": [_table(table) for table in section.tables],
+    }
+
+
+def _panel(study: StudyResult, panel: Panel, identity: str) -> dict[str, Any]:
+    """A panel with its figure, or with the reason why there is none: one missing result must not cost the page."""
+    result = study.results.get(panel.result)
+    figure, missing = None, ""
+    if result is None:
+        missing = f"This figure is missing: the study holds no result named {panel.result!r}."
+    else:
+        try:
+            figure = drawn(result)
+        except OrographError as error:
+            missing = f"This figure could not be drawn: {error}."
+    return {"id": identity, "title": panel.title, "reading": panel.reading, "figure": figure, "missing": missing}
+
+
+def _table(table: Table) -> dict[str, Any]:
+    rows = [[_cell(value) for value in row] for row in table.rows]
+    numeric = [
+        bool(rows)
+        and any(row[k]["number"] for row in rows)
+        and all(row[k]["number"] or row[k]["blank"] for row in rows)
+        for k in range(len(table.columns))
+    ]
+    columns = [{"title": title, "numeric": is_number} for title, is_number in zip(table.columns, numeric, strict=True)]
+    return {"title": table.title, "caption": table.caption, "columns": columns, "rows": rows}
+
+
+def _cell(value: Any) -> dict[str, Any]:
+    """A cell's text, and the exact value it is sorted by."""
+    value = value.item() if hasattr(value, "item") else value
+    if value is None:
+        return {"text": "–", "sort": "", "number": False, "blank": True}
+    if isinstance(value, bool):
+        return {"text": "yes" if value else "no", "sort": "yes" if value else "no", "number": False, "blank": False}
+    if isinstance(value, (int, float)):
+        blank = math.isnan(value)
+        text = f"{value:,}" if isinstance(value, int) else number(value)
+        return {
+            "text": text,
+            "sort": "" if blank else repr(value).replace("inf", "Infinity"),
+            "number": not blank,
+            "blank": blank,
+        }
+    return {"text": str(value), "sort": str(value), "number": False, "blank": False}
+
+
+def _provenance(record: Provenance) -> list[tuple[str, list[tuple[str, str]]]]:
+    """The record as titled groups of name and value."""
+    cost = record.cost
+    groups = [
+        (
+            "What was measured, on what",
+            [
+                ("method", record.method),
+                ("model", record.model),
+                ("data", f"{record.data} ({record.split})" if record.split else record.data),
+                ("data fingerprint", record.fingerprint),
+                ("precision", record.precision),
+                ("device", f"{record.device}, {record.threads} threads" if record.threads else record.device),
+                ("created", record.created),
+            ],
+        ),
+        ("Options", _flat(record.options)),
+        ("Seeds", _flat(record.seeds)),
+        ("Batch normalisation", _flat(record.batchnorm)),
+        (
+            "Cost",
+            [
+                ("examples forward", f"{cost.forward:,}"),
+                ("examples backward", f"{cost.backward:,}"),
+                ("examples to recalibrate batch norm", f"{cost.recalibration:,}"),
+                ("CPU time", _duration(cost.cpu_seconds)),
+                ("wall time", _duration(cost.wall_seconds)),
+            ],
+        ),
+        ("Versions", _flat(record.versions)),
+    ]
+    kept = [(title, [(name, value) for name, value in rows if value]) for title, rows in groups]
+    return [(title, rows) for title, rows in kept if rows]
+
+
+def _flat(options: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    rows: list[tuple[str, str]] = []
+    for name, value in options.items():
+        if isinstance(value, dict):
+            rows += _flat(value, f"{prefix}{name}.")
+        else:
+            text = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+            rows.append((f"{prefix}{name}", text))
+    return rows
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    words = f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
+    return f"{words} ({seconds:,.1f} s)" if seconds >= 60 else words
