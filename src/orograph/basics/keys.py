@@ -22,10 +22,12 @@ KEY_LENGTH = 24
 def plain(value: Any) -> Any:
     """``value`` as JSON types only: dataclasses become dictionaries, tuples lists, arrays nested lists.
 
+    Fields marked ``metadata={"saved": False}`` are left out.
     Non-finite floats become strings ("nan", "inf", "-inf"), since JSON has no words for them.
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        named = [field.name for field in dataclasses.fields(value) if field.metadata.get("saved", True)]
+        return {name: plain(getattr(value, name)) for name in named}
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

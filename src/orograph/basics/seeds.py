@@ -33,6 +33,22 @@ def generator(seed: int, *names: str | int, device: str | torch.device = "cpu") 
     return torch.Generator(device=device).manual_seed(derive(seed, *names))
 
 
+def reseed(seed: int, device: str = "cpu") -> None:
+    """Set the global generators of Python, NumPy and torch (CPU and ``device``); call inside ``isolated_randomness``.
+
+    torch.manual_seed would also visit every back end that might exist, which costs more than a small network's pass.
+    """
+    import torch
+
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002
+    torch.default_generator.manual_seed(seed)
+    if device == "cuda":
+        torch.cuda.manual_seed_all(seed)
+    elif device == "mps":
+        torch.mps.manual_seed(seed)
+
+
 @contextmanager
 def isolated_randomness(seed: int | None = None) -> Iterator[None]:
     """Run a block with its own global random state, then give Python, NumPy, torch and CUDA theirs back.
@@ -48,9 +64,7 @@ def isolated_randomness(seed: int | None = None) -> Iterator[None]:
     with torch.random.fork_rng(devices=devices):
         try:
             if seed is not None:
-                random.seed(seed)
-                np.random.seed(seed % 2**32)  # noqa: NPY002
-                torch.manual_seed(seed)
+                reseed(seed, "cuda" if devices else "cpu")
             yield
         finally:
             random.setstate(python_state)

@@ -1,1 +1,77 @@
-"""cli"""
+"""The command line: ``orograph VERB …``. Each verb is a file of its own, loaded only when it is asked for."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from orograph._version import __version__
+from orograph.basics.errors import OrographError, nearest
+
+_VERBS = {
+    "run": "run a study, or continue it (default: initial-values on the embedded digits)",
+    "studies": "list the studies, the data sets and the networks",
+    "show": "print what a study found",
+    "report": "write a study's page again",
+    "distance": "distances between networks",
+    "line": "loss along the line between two networks, or from one along a random direction",
+    "plane": "loss on the plane through three networks, or around one",
+    "trajectory": "a training run on its principal axes",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb and return the exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(_help())
+        return 0
+    if words[0] in ("-V", "--version"):
+        print(f"orograph {__version__}")
+        return 0
+    verb = words.pop(0)
+    if verb not in _VERBS:
+        _say(f"unknown verb {verb!r}{nearest(verb, _VERBS)}; see: orograph --help")
+        return 2
+    try:
+        importlib.import_module(f"orograph.cli.{verb}").main(words)
+    except OrographError as error:
+        _say(str(error))
+        return error.exit_code
+    except KeyboardInterrupt:
+        _say("stopped at once; everything finished is kept, run the same command again to continue")
+        return 130
+    except BrokenPipeError:  # the reader of our output has gone (orograph … | head)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except SystemExit as error:  # from the flags' parser: 0 for --help, 2 for wrong usage
+        return error.code if isinstance(error.code, int) else 2
+    except Exception as error:
+        if os.environ.get("OROGRAPH_DEBUG"):
+            raise
+        reason = str(error).strip().split("\n")[0]
+        _say(f"{type(error).__name__}: {reason} (OROGRAPH_DEBUG=1 shows where)")
+        return 1
+    return 0
+
+
+def _help() -> str:
+    width = max(map(len, _VERBS))
+    verbs = "\n".join(f"  {verb:<{width}}  {what}" for verb, what in _VERBS.items())
+    return f"""orograph {__version__}: where did my training run end up, and what could I have had instead?
+
+usage: orograph VERB [options]
+
+{verbs}
+
+orograph VERB --help lists a verb's options. Your own network and data are named package.module:factory or
+file.py:factory, e.g.
+  orograph plane --model net.py:build --data net.py:data --weights a.safetensors b.pt c.pt
+
+exit codes: 0 done, 1 a task failed, 2 wrong usage, 130 interrupted"""
+
+
+def _say(message: str) -> None:
+    print(f"orograph: {message}", file=sys.stderr)

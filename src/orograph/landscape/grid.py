@@ -28,6 +28,7 @@ from orograph.results import Cost
 from orograph.weights import Weights
 
 Progress = Callable[[int, int], None]
+_PARCELS_PER_WORKER = 4
 Values = dict[str, NDArray[Any]]
 
 
@@ -74,10 +75,20 @@ class Cells:
 
 
 def compute_unit(cells: Cells, unit: int) -> Values:
-    """Measure the cells of one unit; what other processes run."""
-    torch_cells = range(unit * cells.unit, min((unit + 1) * cells.unit, len(cells.coefficients)))
+    """Measure the cells of one unit."""
+    indices = range(unit * cells.unit, min((unit + 1) * cells.unit, len(cells.coefficients)))
     with cells.objective.session(cells.center):
-        return _columns([cells.measure(index) for index in torch_cells])
+        return _columns([cells.measure(index) for index in indices])
+
+
+def compute_units(cells: Cells, units: Sequence[int], folder: Path | None) -> dict[int, Values]:
+    """Measure several units and store each as it is done; what other processes run."""
+    found = {}
+    for unit in units:
+        found[unit] = compute_unit(cells, unit)
+        if folder is not None:
+            _write_unit(folder / _unit_name(unit), found[unit])
+    return found
 
 
 def evaluate(
@@ -97,19 +108,17 @@ def evaluate(
     folder = None if partial is None else Path(partial) / f"cells-{cells.key()}"
     found: dict[int, Values] = {}
     for unit in wanted:
-        stored = None if folder is None else _read_unit(folder / f"unit-{unit:05d}.npz")
+        stored = None if folder is None else _read_unit(folder / _unit_name(unit))
         if stored is not None:
             found[unit] = stored
     done = len(found)
     if progress:
         progress(done, len(wanted))
 
-    def keep(unit: int, values: Values) -> None:
+    def keep(values: dict[int, Values]) -> None:
         nonlocal done
-        found[unit] = values
-        if folder is not None:
-            _write_unit(folder / f"unit-{unit:05d}.npz", values)
-        done += 1
+        found.update(values)
+        done += len(values)
         if progress:
             progress(done, len(wanted))
 
@@ -117,15 +126,22 @@ def evaluate(
     if executor is None:
         with cells.objective.session(cells.center):
             for unit in missing:
-                keep(unit, compute_unit(cells, unit))
+                keep(compute_units(cells, [unit], folder))
     else:
-        futures = {executor.submit(compute_unit, cells, unit): unit for unit in missing}
-        for future in as_completed(futures):
+        # A few parcels for each worker: every one carries the network and the data with it.
+        parcels = _PARCELS_PER_WORKER * int(getattr(executor, "_max_workers", 1))
+        shares = [missing[start::parcels] for start in range(min(parcels, len(missing)))]
+        for future in as_completed([executor.submit(compute_units, cells, share, folder) for share in shares]):
             values = future.result()
-            keep(futures[future], values)
+            keep(values)
+            counts = sum(int(columns["n_examples"].sum()) for columns in values.values())
             objective = cells.objective  # the work was done elsewhere; it is still this objective's cost
-            objective.cost += Cost(forward=int(values["n_examples"].sum()))
+            objective.cost += Cost(forward=counts)
     return _assembled(found, cells)
+
+
+def _unit_name(unit: int) -> str:
+    return f"unit-{unit:05d}.npz"
 
 
 def _columns(measurements: Sequence[Measurement]) -> Values:

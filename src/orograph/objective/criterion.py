@@ -79,13 +79,10 @@ class Criterion:
     def __call__(self, model: Callable[..., Any], batch: Batch) -> Terms:
         examples = batch_size(batch)
         values: dict[str, Tensor] = {}
-        if isinstance(self.loss, str):
-            outputs, targets = forward(model, batch)
-            losses = self._built_in(outputs, targets)
-            for metric in self.metrics:
-                if isinstance(metric, str):
-                    k = 1 if metric == "accuracy" else 5
-                    values[metric] = top_k(outputs, targets, k)
+        if self.classifies:
+            losses, values = self._classify(*forward(model, batch))
+        elif isinstance(self.loss, str):
+            losses = squared_error(*forward(model, batch))
         else:
             losses = _checked(self.loss(model, batch), examples, _name(self.loss))
         for metric in self.metrics:
@@ -93,23 +90,35 @@ class Criterion:
                 values[_name(metric)] = _checked(metric(model, batch), examples, _name(metric))
         return Terms(losses, {name: values[name] for name in self.metric_names}, examples)
 
-    def _built_in(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        outputs = outputs if outputs.dtype == torch.float64 else outputs.float()
-        if self.loss == "mse":
-            if outputs.shape != targets.shape:
-                outputs = outputs.reshape(targets.shape) if outputs.numel() == targets.numel() else outputs
-            if outputs.shape != targets.shape:
-                raise ModelError(
-                    f"the network's output has shape {tuple(outputs.shape)} but the targets {tuple(targets.shape)}"
-                )
-            return (outputs - targets).square().flatten(1).mean(1) if outputs.dim() > 1 else (outputs - targets) ** 2
+    def _classify(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         logits, labels = classes_last(outputs, targets)
-        if self.loss == "cross_entropy":
-            smoothing = self.label_smoothing
-            values = F.cross_entropy(logits, labels, reduction="none", ignore_index=IGNORED, label_smoothing=smoothing)
-        else:
-            values = abyss(logits, labels)
-        return _per_example(values, labels, len(targets))
+        wide = logits if logits.dtype == torch.float64 else logits.float()
+        try:
+            if self.loss == "abyss":
+                losses = abyss(wide, labels)
+            else:
+                smoothing = self.label_smoothing
+                losses = F.cross_entropy(
+                    wide, labels, reduction="none", ignore_index=IGNORED, label_smoothing=smoothing
+                )
+        except (IndexError, RuntimeError) as error:
+            check_labels(labels, logits.shape[1])
+            raise error
+        names = [metric for metric in self.metrics if isinstance(metric, str)]
+        hits = {name: top_k(logits, labels, 1 if name == "accuracy" else 5) for name in names}
+        examples = len(targets)
+        return _per_example(losses, labels, examples), {
+            name: _per_example(values, labels, examples) for name, values in hits.items()
+        }
+
+
+def squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
+    """(n,) mean squared error over the entries of each example. Raises ModelError where the shapes do not fit."""
+    if outputs.numel() != targets.numel() or outputs.shape[:1] != targets.shape[:1]:
+        shapes = f"shape {tuple(outputs.shape)} but the targets {tuple(targets.shape)}"
+        raise ModelError(f"the network's output has {shapes}; the loss mse needs as many numbers of both")
+    wide = outputs if outputs.dtype == torch.float64 else outputs.float()
+    return (wide.reshape(targets.shape) - targets).square().reshape(len(targets), -1).mean(1)
 
 
 def forward(model: Callable[..., Any], batch: Batch) -> tuple[Tensor, Tensor]:
@@ -171,13 +180,21 @@ def classes_last(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     else:
         raise ModelError(_misfit(outputs, targets))
     labels = targets.reshape(-1).long()
-    highest, lowest = (int(labels.max()), int(labels.min())) if labels.numel() else (0, 0)
-    if highest >= logits.shape[1] or (lowest < 0 and lowest != IGNORED):
-        raise ModelError(
-            f"the targets hold class {highest if highest >= logits.shape[1] else lowest} but the network has "
-            f"{logits.shape[1]} outputs (classes 0 to {logits.shape[1] - 1}); give it more outputs or mend the labels"
-        )
+    if labels.is_cuda:  # elsewhere the loss itself refuses a label out of range; there it would end the process
+        check_labels(labels, logits.shape[1])
     return logits, labels
+
+
+def check_labels(labels: Tensor, classes: int) -> None:
+    """Raise ModelError, naming the label, unless all lie in 0 … classes - 1 (or are the mark for "none")."""
+    known = labels[labels != IGNORED]
+    if not known.numel() or (int(known.max()) < classes and int(known.min()) >= 0):
+        return
+    worst = int(known.max()) if int(known.max()) >= classes else int(known.min())
+    raise ModelError(
+        f"the targets hold class {worst} but the network has {classes} outputs (classes 0 to {classes - 1}); "
+        "give it more outputs or mend the labels"
+    )
 
 
 def abyss(logits: Tensor, labels: Tensor) -> Tensor:
@@ -188,15 +205,12 @@ def abyss(logits: Tensor, labels: Tensor) -> Tensor:
     return torch.where(labels == IGNORED, torch.zeros_like(values), values)
 
 
-def top_k(outputs: Tensor, targets: Tensor, k: int) -> Tensor:
-    """(n,) 1 where the label is among the k highest logits, else 0; the mean over positions for sequences."""
-    logits, labels = classes_last(outputs, targets)
+def top_k(logits: Tensor, labels: Tensor, k: int) -> Tensor:
+    """(positions,) 1 where the label is among the k highest logits, else 0."""
     if k == 1:
-        hits = (logits.argmax(1) == labels).float()
-    else:
-        best = logits.topk(min(k, logits.shape[1]), dim=1).indices
-        hits = (best == labels.unsqueeze(1)).any(1).float()
-    return _per_example(hits, labels, len(targets))
+        return (logits.argmax(1) == labels).float()
+    best = logits.topk(min(k, logits.shape[1]), dim=1).indices
+    return (best == labels.unsqueeze(1)).any(1).float()
 
 
 def batch_size(batch: Batch) -> int:

@@ -9,7 +9,6 @@ over the calibration set where batch-norm statistics are re-estimated.
 from __future__ import annotations
 
 import copy
-import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
@@ -22,7 +21,7 @@ from torch import Tensor, nn
 
 from orograph.basics.errors import DataError, UsageError
 from orograph.basics.numerics import Precision, arithmetic, resolve_device, storage_dtype
-from orograph.basics.seeds import derive
+from orograph.basics.seeds import derive, reseed
 from orograph.data import Examples
 from orograph.objective.batches import calibration_subset, hold
 from orograph.objective.batchnorm import BatchMode, Policy, Recalibration, policy_of, tracking_layers
@@ -290,10 +289,7 @@ class Objective:
 
     def _reseed(self) -> None:
         """Networks that draw random numbers in evaluation draw the same ones at every point."""
-        seed = derive(self.settings.seed, "evaluation")
-        random.seed(seed)
-        np.random.seed(seed % 2**32)  # noqa: NPY002
-        torch.manual_seed(seed)
+        reseed(derive(self.settings.seed, "evaluation"), self.device.type)
 
 
 def _numpy(values: Tensor) -> np.ndarray[Any, np.dtype[np.float64]]:

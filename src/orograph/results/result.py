@@ -77,7 +77,7 @@ class Result:
 
     def to_dict(self) -> dict[str, Any]:
         """All fields as JSON types: arrays become nested lists, non-finite numbers the words nan, inf and -inf."""
-        return {field.name: plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
+        return dict(plain(self))
 
     def equals(self, other: object) -> bool:
         """Whether both hold the same numbers bit for bit (NaN equals NaN); provenance is not compared."""

@@ -48,7 +48,8 @@ class _Planner:
 
     def tasks(self) -> list[Task]:
         options, names = self.options, replica_names(self.options)
-        recipe = replace(options.train, checkpoints=trajectory_epochs(options.train.epochs))
+        kept = {*options.train.checkpoints, *trajectory_epochs(options.train.epochs)}
+        recipe = replace(options.train, checkpoints=tuple(sorted(kept)))
         found = [self.train(f"replica {name}", name, recipe, self.streams("replica", name)) for name in names]
         ends: list[Point] = [(f"replica {name}", "final") for name in names]
         starts: list[Point] = [(f"replica {name}", "start") for name in names]

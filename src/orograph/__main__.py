@@ -1,0 +1,7 @@
+"""``python -m orograph``."""
+
+import sys
+
+from orograph.cli import main
+
+sys.exit(main())

@@ -1,0 +1,74 @@
+"""What verbs print and write: results on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from orograph.basics.files import atomic_path
+from orograph.results import Result
+
+_T = TypeVar("_T")
+
+
+def parse(options: type[_T], words: list[str], verb: str, default: _T | None = None) -> _T:
+    """The flags of a verb as its options; exits with code 2 on wrong usage, 0 on ``--help``."""
+    import tyro
+
+    program = f"orograph {verb}"
+    if default is not None:
+        return tyro.cli(options, args=words, prog=program, default=default)
+    return tyro.cli(options, args=words, prog=program)
+
+
+def emit(result: Result, *, as_json: bool, extra: dict[str, Any] | None = None) -> None:
+    """Print one JSON object on stdout, or the result's summary."""
+    if as_json:
+        print(json.dumps({**result.to_dict(), **(extra or {})}, ensure_ascii=False))
+    else:
+        print(result.summary())
+
+
+def write_pictures(result: Result, out: Path) -> dict[str, str]:
+    """``out.npz`` (the numbers), ``out.png`` (for a paper) and ``out.html`` (the interactive page), by kind."""
+    from orograph import report
+
+    stem = out.with_suffix("") if out.suffix in (".npz", ".png", ".html") else out
+    numbers = result.save(stem.with_name(stem.name + ".npz"))
+    picture = stem.with_name(stem.name + ".png")
+    with atomic_path(picture) as temporary:
+        result.plot().savefig(temporary, dpi=160, bbox_inches="tight", format="png")
+    page = report.write(result, stem.with_name(stem.name + ".html"))
+    return {"result": str(numbers), "picture": str(picture), "report": str(page)}
+
+
+def tell(text: str, *, quiet: bool) -> None:
+    """A line on stderr."""
+    if not quiet:
+        print(text, file=sys.stderr)
+
+
+def progress_line(what: str, *, quiet: bool) -> tuple[Callable[[int, int], None], Callable[[], None]]:
+    """A function ``(done, total)`` that draws progress on stderr, and one that ends it."""
+    from orograph.basics.progress import open_board
+
+    board = open_board(quiet=quiet)
+    begun: list[int] = []
+
+    def progress(done: int, total: int) -> None:
+        if not begun:
+            board.begin(total, f"{what}: {total} parts" + (f", {done} done before" if done else ""))
+            begun.append(done)
+        if done > begun[-1]:
+            board.advance(done - begun[-1], what)
+            begun.append(done)
+        board.show({})
+
+    def end() -> None:
+        if begun:
+            board.end()
+
+    return progress, end

@@ -1,0 +1,108 @@
+"""``orograph run [STUDY|study.toml]``: run a study, or continue it, and write its report."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from orograph.basics.errors import UsageError
+from orograph.basics.progress import duration, open_board
+from orograph.cli.output import parse, tell
+from orograph.studies.options import build, read_study
+from orograph.studies.registry import DEFAULT, find
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a study is run; none of these changes its numbers."""
+
+    out: Path | None = None
+    """Folder of the study; the same folder again continues. Default: runs/STUDY."""
+    executor: Literal["local", "processes"] = "processes"
+    """Where tasks run: in this process, or in one for each processor."""
+    workers: int | None = None
+    """How many processes."""
+    json: bool = False
+    """Print one JSON object on stdout: study, claims, cost, report."""
+    dry_run: bool = False
+    """Only tell what would be done, and what it would cost."""
+    quiet: bool = False
+    """No progress on stderr."""
+
+
+def main(words: list[str]) -> None:
+    """Parse ``[STUDY|study.toml] [flags]`` and run."""
+    name: str = DEFAULT
+    given: dict[str, Any] = {}
+    if words and not words[0].startswith("-"):
+        name = words.pop(0)
+        if name.endswith(".toml"):
+            name, given = read_study(Path(name))
+    study = find(name)
+    options, how = _parse(study.options, words, study.name, build(study.options, given))
+    _run(study.name, options, how)
+
+
+def _parse(cls: type[Any], words: list[str], name: str, default: Any) -> tuple[Any, RunOptions]:
+    """A study's options and those of the run as one flat set of flags."""
+    both = _merged(cls)
+    start = both(**{f.name: getattr(default, f.name) for f in dataclasses.fields(cls)})
+    found = parse(both, words, f"run {name}", start)
+    how = RunOptions(**{f.name: getattr(found, f.name) for f in dataclasses.fields(RunOptions)})
+    return cls(**{f.name: getattr(found, f.name) for f in dataclasses.fields(cls)}), how
+
+
+def _merged(cls: type[Any]) -> type[Any]:
+    """A dataclass with the fields, and their help texts, of both; inheritance keeps the attribute docstrings."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Merged(RunOptions, cls):  # type: ignore[misc]
+        pass
+
+    Merged.__doc__ = cls.__doc__
+    return Merged
+
+
+def _run(name: str, options: Any, how: RunOptions) -> None:
+    from orograph import studies
+
+    folder = how.out or Path("runs") / name
+    if how.dry_run:
+        _tell_plan(studies.plan(options, out=folder), folder, as_json=how.json)
+        return
+    if how.workers is not None and how.workers < 1:
+        raise UsageError(f"--workers must be at least 1, not {how.workers}")
+    board = open_board(quiet=how.quiet)
+    result = studies.run(options, out=folder, executor=how.executor, workers=how.workers, board=board)
+    from orograph import report
+
+    page = report.write(result, folder / "report.html")
+    result = dataclasses.replace(result, report=str(page))
+    result.save(folder / "result.npz")
+    if how.json:
+        print(json.dumps(result.to_dict(), ensure_ascii=False))
+    else:
+        print(result.summary())
+        for note in result.notes:
+            print(f"note: {note}")
+        print(f"report: {page}")
+    cost = result.provenance.cost
+    tell(f"computing took {duration(cost.cpu_seconds)} of processor time in all", quiet=how.quiet)
+
+
+def _tell_plan(plan: Any, folder: Path, *, as_json: bool) -> None:
+    left = [task for task in plan.tasks if task.name not in plan.done]
+    if as_json:
+        rows = [{"task": t.name, "done": t.name in plan.done, "examples": round(t.effort)} for t in plan.tasks]
+        print(json.dumps({"study": plan.study, "out": str(folder), "tasks": rows, "examples": round(plan.effort)}))
+        return
+    for task in plan.tasks:
+        mark = "done" if task.name in plan.done else f"{task.effort:12,.0f}"
+        print(f"{mark:>12}  {task.name}")
+    print(
+        f"{len(left)} of {len(plan.tasks)} tasks to do in {folder}: {plan.effort:,.0f} examples to pass forward "
+        "(a training example, forward and backward, counts three)"
+    )

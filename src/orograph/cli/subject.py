@@ -1,0 +1,148 @@
+"""The flags that every verb on the user's own network shares, and what they stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from orograph.basics.errors import UsageError
+from orograph.train.recipe import Precision
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+    from torch import nn
+
+    from orograph.data import Data
+    from orograph.objective import Objective
+    from orograph.weights import Weights
+
+
+@dataclass(frozen=True, kw_only=True)
+class Networks:
+    """Which networks."""
+
+    weights: tuple[Path, ...] = ()
+    """Files of weights: safetensors, or a state dict of torch.save."""
+    model: str | None = None
+    """Their network: a name, package.module:factory or file.py:factory."""
+    model_options: tuple[str, ...] = ()
+    """Options of the network, e.g. width=0.5 batch_norm=true."""
+    data: str | None = None
+    """The data: a name, a file or folder, package.module:factory or file.py:factory."""
+    data_root: str | None = None
+    """Where named data sets lie or are downloaded to."""
+    out: Path | None = None
+    """Name of the files to write (.npz, .png, .html are appended); default: the verb's name."""
+    json: bool = False
+    """Print one JSON object on stdout."""
+    quiet: bool = False
+    """No progress on stderr."""
+
+    def network(self, data: Data | None) -> nn.Module:
+        """The network, with whatever initial values; weights are put into it later."""
+        from orograph.models import build
+        from orograph.studies.subject import model_options
+
+        if self.model is None:
+            raise UsageError("give the network with --model: a name, package.module:factory or file.py:factory")
+        return build(self.model, data, seed=0, **model_options(self.model_options))
+
+    def dataset(self) -> Data:
+        """The data."""
+        from orograph.data import load
+
+        if self.data is None:
+            raise UsageError("give the data with --data: a name, a file or folder, or package.module:factory")
+        return load(self.data, root=self.data_root)
+
+    def networks(self, model: nn.Module | None) -> list[Weights]:
+        """The weights in the order of their files."""
+        from orograph.weights import Weights
+
+        return [Weights.load(path, model) for path in self.weights]
+
+    def names(self) -> list[str]:
+        """Short names of the networks: their files' names, or A, B, C … where those are equal."""
+        stems = [path.stem for path in self.weights]
+        from orograph.landscape.points import default_names
+
+        return stems if len(set(stems)) == len(stems) else list(default_names(len(stems)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pictures(Networks):
+    """Which networks, on which data, and how the loss is measured."""
+
+    split: Literal["test", "train"] = "test"
+    """Which examples the loss is measured on."""
+    examples: int | None = None
+    """Use only the first so many examples."""
+    loss: str = "cross_entropy"
+    """cross_entropy, abyss, mse, or file.py:function with (model, batch) as its arguments."""
+    batchnorm: Literal["frozen", "recalibrate", "batch"] | None = None
+    """Batch-norm statistics between networks; unset: recalibrate where there is batch norm."""
+    precision: Precision = "float32"
+    """Number format of the evaluation."""
+    tolerance: float = 0.0
+    """Standard error at which a point is good enough; 0 reads every example."""
+    batch_size: int = 256
+    """Examples in a batch."""
+    seed: int = 0
+    """Seed of random directions, example order and calibration subset."""
+    device: str = "auto"
+    """auto, cpu, cuda or mps."""
+    executor: Literal["local", "processes"] = "local"
+    """Where points are computed."""
+    workers: int | None = None
+    """How many processes."""
+    dry_run: bool = False
+    """Only tell what would be computed."""
+
+    def objective(self, model: nn.Module, data: Data) -> Objective:
+        """The height of the network over the chosen examples."""
+        from orograph.basics.references import is_reference, load_reference
+        from orograph.objective import Objective
+
+        chosen = data.test if self.split == "test" else data.train
+        if self.examples is not None:
+            chosen = chosen.head(self.examples)
+        return Objective(
+            model,
+            chosen,
+            loss=load_reference(self.loss) if is_reference(self.loss) else self.loss,
+            calibration=data.train,
+            batchnorm=self.batchnorm,
+            precision=self.precision,
+            tolerance=self.tolerance,
+            batch_size=self.batch_size,
+            device=self.device,
+            seed=self.seed,
+            name=self.model or "",
+        )
+
+    @contextmanager
+    def pool(self) -> Iterator[Executor | None]:
+        """An executor for the points, None for this process."""
+        if self.executor == "local":
+            yield None
+            return
+        from orograph.execute import open_executor
+
+        with open_executor(self.executor, workers=self.workers) as executor:
+            yield executor
+
+    def partial(self, verb: str) -> Path:
+        """Where finished rows are kept until the picture is whole."""
+        out = self.out or Path(verb)
+        return out.with_name(f".{out.name}.partial")
+
+
+def plan_text(verb: str, points: int, objective: Any) -> str:
+    """What a picture would cost, in words."""
+    examples = len(objective.split)
+    passes = points * examples
+    return f"{verb}: {points:,} points x {examples:,} examples = {passes:,} forward passes of one example"
