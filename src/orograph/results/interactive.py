@@ -19,7 +19,7 @@ from orograph.results.distances import Distances
 from orograph.results.line import Line
 from orograph.results.palette import BLUE, DISTANCE_SCALE, FAINT, INK, PAPER, VERMILLION
 from orograph.results.paper import NUMBERS_UP_TO, measured_words
-from orograph.results.relief import Quantity, is_wide, number
+from orograph.results.relief import Quantity, is_wide, number, short
 from orograph.results.result import Result
 from orograph.results.run import Run
 from orograph.results.study import StudyResult
@@ -108,7 +108,7 @@ def _distances(result: Distances) -> Any:
     import plotly.graph_objects as go
 
     n = len(result.names)
-    names = [safe(name) for name in result.names]
+    names, ticks = [safe(name) for name in result.names], [safe(short(name)) for name in result.names]
     apart = np.where(np.eye(n, dtype=bool), np.nan, result.matrix)  # the zeros would take most of the colour range
     hover = [
         [
@@ -120,11 +120,11 @@ def _distances(result: Distances) -> Any:
         for row in range(n)
     ]
     drawn = sheet(
-        xaxis=axis("network", tickvals=list(range(n)), ticktext=names, showgrid=False, constrain="domain"),
+        xaxis=axis("network", tickvals=list(range(n)), ticktext=ticks, showgrid=False, constrain="domain"),
         yaxis=axis(
             "network",
             tickvals=list(range(n)),
-            ticktext=names,
+            ticktext=ticks,
             showgrid=False,
             autorange="reversed",
             scaleanchor="x",
@@ -210,7 +210,7 @@ def _line(result: Line) -> Any:
             x=[anchor.coordinates[0] for anchor in result.anchors],
             y=[number_or_none(anchor.loss) for anchor in result.anchors],
             mode="markers+text",
-            text=[safe(anchor.name) for anchor in result.anchors],
+            text=[safe(short(anchor.name)) for anchor in result.anchors],
             textposition="bottom right",
             marker={"color": INK, "size": 9, "line": {"color": PAPER, "width": 1}},
             hovertext=[anchor_hover(anchor) for anchor in result.anchors],

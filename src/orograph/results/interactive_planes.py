@@ -28,6 +28,7 @@ from orograph.results.relief import (
     number,
     relief,
     share_words,
+    short,
 )
 from orograph.results.surface import ProjectedPath, Surface
 from orograph.results.trajectory import Trajectory
@@ -190,7 +191,7 @@ def _path(drawn: Any, path: ProjectedPath, index: int) -> None:
             "symbol": ["circle"] * (len(path.epochs) - 1) + ["arrow"],
             "angleref": "previous",
         },
-        name=f"path of {safe(path.name)}",
+        name=f"path of {safe(short(path.name))}",
         hovertext=_path_hover(path),
         hoverinfo="text",
     )
@@ -221,7 +222,7 @@ def _anchors(drawn: Any, result: Surface) -> None:
         drawn.add_annotation(
             x=anchor.coordinates[0],
             y=anchor.coordinates[1],
-            text=safe(anchor.name),
+            text=safe(short(anchor.name)),
             showarrow=False,
             xanchor=("center", "left", "right")[side],
             xshift=9 * side,
@@ -328,7 +329,7 @@ def _flags(result: Surface, shown: Relief) -> list[dict[str, Any]]:
                 "x": anchor.coordinates[0],
                 "y": anchor.coordinates[1],
                 "z": height,
-                "text": safe(anchor.name),
+                "text": safe(short(anchor.name)),
                 "ax": 0,
                 "ay": -28,
                 "arrowcolor": INK,
@@ -369,7 +370,7 @@ def _trajectory(result: Trajectory) -> Any:
         marker={"color": VERMILLION, "size": 7, "line": {"color": PAPER, "width": 1}},
         hovertext=hover,
         hoverinfo="text",
-        name=f"{safe(result.name)}: {len(x)} checkpoints{spacing}",
+        name=f"{safe(short(result.name))}: {len(x)} checkpoints{spacing}",
     )
     ends = [0, len(x) - 1]
     drawn.add_scatter(

@@ -18,7 +18,7 @@ from orograph.basics.errors import UsageError
 from orograph.results.distances import Distances
 from orograph.results.line import Line
 from orograph.results.palette import BLUE, DISTANCE_SCALE, FAINT, GREEN, INK, ORANGE, VERMILLION
-from orograph.results.relief import is_wide
+from orograph.results.relief import is_wide, short
 from orograph.results.result import Result
 from orograph.results.run import Run
 from orograph.results.study import Claim, StudyResult
@@ -96,7 +96,7 @@ def _distances(result: Distances, ax: Axes) -> None:
     apart = np.where(np.eye(n, dtype=bool), np.nan, result.matrix)  # the zeros would take most of the colour range
     image = ax.imshow(np.ma.masked_invalid(apart), cmap=DISTANCE_SCALE)
     ax.set_facecolor("#e9ecec")
-    names = [label(name) for name in result.names]
+    names = [label(short(name)) for name in result.names]
     ax.set_xticks(range(n), names, rotation=90 if max(map(len, names), default=0) > 4 else 0)
     ax.set_yticks(range(n), names)
     if n <= NUMBERS_UP_TO:
@@ -152,9 +152,13 @@ def _line(result: Line, ax: Axes) -> None:
         ax.axvline(anchor.coordinates[0], color=FAINT, lw=0.6, zorder=0)
         ax.plot(anchor.coordinates[0], anchor.loss, "o", color=INK, ms=5, zorder=4)
         ax.annotate(
-            label(anchor.name), (anchor.coordinates[0], anchor.loss), (5, -11), textcoords="offset points", zorder=5
+            label(short(anchor.name)),
+            (anchor.coordinates[0], anchor.loss),
+            (5, -11),
+            textcoords="offset points",
+            zorder=5,
         )
-    ax.set_title(label(" to ".join(result.names)))
+    ax.set_title(label(" to ".join(map(short, result.names))))
     _barrier(result, ax)
     ax.set_xlabel(f"α (1 unit = {result.length:.4g} in weight space)")
     ax.set_ylabel("loss (nats per example)", color=BLUE)
@@ -195,7 +199,7 @@ def _run(result: Run, ax: Axes) -> None:
     ax.plot(result.epochs, result.test_loss, color=BLUE, label="test loss")
     ax.set_xlabel("epoch")
     ax.set_ylabel("loss (nats per example)", color=BLUE)
-    ax.set_title(label(result.name))
+    ax.set_title(label(short(result.name, 60)))
     handles = ax.get_legend_handles_labels()
     if result.test_accuracy is not None:
         twin = ax.twinx()

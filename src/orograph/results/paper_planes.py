@@ -19,6 +19,7 @@ from orograph.results.relief import (
     number,
     relief,
     share_words,
+    short,
 )
 from orograph.results.surface import ProjectedPath, Surface
 from orograph.results.trajectory import Trajectory
@@ -50,7 +51,7 @@ def _surface(result: Surface, ax: Axes) -> None:
     for anchor in result.anchors:
         value = anchor.accuracy if shown.quantity == "accuracy" else anchor.loss
         ax.plot(*anchor.coordinates[:2], "o", color=PAPER, mec=INK, ms=6, zorder=6)
-        _name(f"{label(anchor.name)}  {number(value, 3)}", anchor.coordinates[0], anchor.coordinates[1], ax)
+        _name(f"{label(short(anchor.name))}  {number(value, 3)}", anchor.coordinates[0], anchor.coordinates[1], ax)
     across, up, warning = axis_words(result)
     ax.set_xlabel(label(", ".join(across)) + (f"\n{fill(warning, 52)}" if warning else ""))
     ax.set_ylabel(label("\n".join(up)))
@@ -80,7 +81,7 @@ def _trajectory(result: Trajectory, ax: Axes) -> None:
     ax.set_ylabel("\n".join(share_words(result.explained, result.explained_random_walk, 1)))
     ax.set_aspect("equal", adjustable="datalim" if result.surface is None else "box")
     farthest = float(np.nanmax(result.off_plane)) if len(result.off_plane) else 0.0
-    ax.set_title(f"{label(result.name)}: up to {farthest:.3g} off this plane")
+    ax.set_title(f"{label(short(result.name))}: up to {farthest:.3g} off this plane")
     _legend(ax, handles)
 
 
@@ -139,7 +140,7 @@ def _path(path: ProjectedPath, index: int, ax: Axes) -> None:
     """A projected path with a dot for each checkpoint, an arrow at its end, and its true losses in the legend."""
     colour = series_colour(index)
     x, y = path.coordinates[:, 0], path.coordinates[:, 1]
-    text = f"path {label(path.name)}"
+    text = f"path {label(short(path.name))}"
     if len(path.loss):
         text += f" (true loss {number(path.loss[0], 3)} → {number(path.loss[-1], 3)})"
     ax.plot(x, y, "-", color=INK, lw=2.2, zorder=3)

@@ -177,7 +177,7 @@ def axis_words(surface: Surface) -> tuple[tuple[str, str], tuple[str, str], str]
     across = f"1 unit = {surface.norm_alpha:.4g} in weight space"
     up = f"1 unit = {surface.norm_beta:.4g} in weight space"
     if surface.frame == "oblique":
-        names = [anchor.name for anchor in surface.anchors]
+        names = [short(anchor.name, 16) for anchor in surface.anchors]
         to_b, to_c = (f" from {names[0]} to {names[k]}" if len(names) > 2 else "" for k in (1, 2))
         warning = "Oblique axes: angles and distances here are not those of weight space"
         return (f"u{to_b}", across), (f"v{to_c}", up), f"{warning} (cosine of the axes {surface.cosine:.2f})."
@@ -194,6 +194,11 @@ def share_words(explained: NDArray[np.float64], random_walk: NDArray[np.float64]
         return name, "no variance left"
     walk = f" (random walk {random_walk[axis]:.0%})" if axis < len(random_walk) else ""
     return name, f"{explained[axis]:.0%} of variance{walk}"
+
+
+def short(name: str, longest: int = 28) -> str:
+    """A name that fits a picture; the full one stands in hover texts and tables."""
+    return name if len(name) <= longest else name[: longest - 1].rstrip() + "…"
 
 
 def number(value: Any, digits: int = 4) -> str:
