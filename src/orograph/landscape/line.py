@@ -68,7 +68,7 @@ def line(
     span = (-1.0, 1.0) if b is None else (-1.0, 2.0)
     values = axis(span, resolution, through) if alphas is None else given_axis(alphas, through)
     if b is not None:
-        step, scaling = weights[1].vector.to(center.vector.device) - center.vector, "none"
+        step, scaling = weights[1].vector - center.vector, "none"
         if not dot(step, step):
             raise UsageError(f"networks {labels[0]} and {labels[1]} are the same point; there is no line between them")
     else:

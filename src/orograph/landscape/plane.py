@@ -63,7 +63,7 @@ def plane(
         The networks lie on one line, are of different architectures, or hold NaN; a range is empty.
     """
     weights, labels = family([a, b, c], names)
-    first, second, third = (weights[0], *(w.to(weights[0].vector.device) for w in weights[1:]))
+    first, second, third = weights
     if frame == "oblique":
         axes = oblique(first, second, third)
         alpha, beta = (axis(span or (-0.5, 1.5), resolution, (0.0, 1.0)) for span in (u, v))

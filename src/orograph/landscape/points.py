@@ -31,11 +31,14 @@ def as_weights(point: Point) -> Weights:
 
 
 def family(points: Sequence[Point], names: Sequence[str] | None = None) -> tuple[list[Weights], tuple[str, ...]]:
-    """Several points as weights of one architecture, all finite, with their names (A, B, C … where none are given).
+    """Several points as weights of one architecture, all finite, on the first one's device, with their names.
+
+    Without ``names`` they are A, B, C …
 
     Raises WeightsError, naming the network and tensor, where they do not belong together or hold NaN or infinity.
     """
     weights = [as_weights(point) for point in points]
+    weights = [point.to(weights[0].vector.device) for point in weights]
     labels = tuple(names) if names is not None else default_names(len(weights))
     if len(labels) != len(weights):
         raise UsageError(f"{len(weights)} networks but {len(labels)} names")

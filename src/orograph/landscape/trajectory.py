@@ -112,7 +112,7 @@ def principal_axes(
     Each axis points so that the first checkpoint lies on its positive side. Raises UsageError where the displacements
     span less than a plane.
     """
-    rows = [point.vector.to(center.vector.device) - center.vector for point in weights]
+    rows = [point.vector - center.vector for point in weights]
     count = len(rows)
     gram = np.zeros((count, count))
     for i in range(count):
@@ -139,12 +139,12 @@ def principal_axes(
 def _mean(weights: Sequence[Weights]) -> Weights:
     total = torch.zeros_like(weights[0].vector, dtype=torch.float64)
     for point in weights:
-        total += point.vector.to(total.device)
+        total += point.vector
     return weights[-1].with_vector((total / len(weights)).to(weights[0].vector.dtype))
 
 
 def _off_plane(point: Weights, center: Weights, axes: tuple[Tensor, Tensor], place: NDArray[np.float64]) -> float:
-    rest = point.vector.to(center.vector.device).double() - center.vector.double()
+    rest = point.vector.double() - center.vector.double()
     for axis, coordinate in zip(axes, place, strict=True):
         rest.sub_(axis.double(), alpha=float(coordinate))
     return float(torch.linalg.vector_norm(rest))

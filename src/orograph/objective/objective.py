@@ -136,9 +136,7 @@ class Objective:
         centre's.
         """
         with self.session(center) as workspace:
-            workspace.put(center)
-            for coefficient, direction in steps:
-                workspace.flat.add_(direction.to(workspace.flat.device, workspace.flat.dtype), alpha=coefficient)
+            workspace.put_along(center, steps)
             return self._measure(keep_examples)
 
     @contextmanager

@@ -9,6 +9,7 @@ that cannot be deep-copied work as well as any.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from types import TracebackType
 
@@ -55,6 +56,16 @@ class Workspace:
         """Move the network to ``weights``, its buffers and fixed parameters included."""
         self.flat.copy_(weights.vector)
         self.ride(weights)
+
+    def put_along(self, center: Weights, steps: Sequence[tuple[float, Tensor]]) -> None:
+        """Move the network to ``center + sum(coefficient * direction)``, with the buffers of ``center``."""
+        source = center.vector.to(self.flat.device, self.flat.dtype)
+        for coefficient, direction in steps:
+            torch.add(source, direction.to(self.flat.device, self.flat.dtype), alpha=coefficient, out=self.flat)
+            source = self.flat
+        if source is not self.flat:
+            self.flat.copy_(source)
+        self.ride(center)
 
     def ride(self, weights: Weights) -> None:
         """Take over the buffers and fixed parameters of ``weights``; the vector stays as it is."""

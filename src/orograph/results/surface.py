@@ -105,8 +105,8 @@ class Surface(Result):
     def best_beats_anchors(self) -> bool | None:
         """Whether the best cell lies beyond every given model by more than two standard errors; None without models.
 
-        Exact evaluations of the same examples have standard error 0, but accuracies still are multiples of 1/n;
-        the binomial error of the best cell is used for the comparison.
+        For accuracies the errors are binomial, of the best cell and of the best model together. They are cautious, as
+        both were measured on the same examples; but the best of many cells is a flattering choice.
         """
         if not self.anchors:
             return None
@@ -114,11 +114,10 @@ class Surface(Result):
         n = max(int(self.n_examples[row, column]), 1)
         if self.accuracy is not None:
             value = float(self.accuracy[row, column])
-            rivals = [anchor.accuracy for anchor in self.anchors if anchor.accuracy is not None]
-            return bool(value - max(rivals, default=value) > 2 * np.sqrt(value * (1 - value) / n))
-        return bool(
-            min(anchor.loss for anchor in self.anchors) - self.loss[row, column] > 2 * self.loss_se[row, column]
-        )
+            rival = max((anchor.accuracy for anchor in self.anchors if anchor.accuracy is not None), default=value)
+            return bool(value - rival > 2 * np.sqrt((value * (1 - value) + rival * (1 - rival)) / n))
+        rival = min(anchor.loss for anchor in self.anchors)
+        return bool(rival - self.loss[row, column] > 2 * self.loss_se[row, column])
 
     def summary(self) -> str:
         row, column = self.best
