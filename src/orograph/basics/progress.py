@@ -66,7 +66,7 @@ class PlainBoard:
         print(text, file=sys.stderr, flush=True)  # noqa: T201
 
     def end(self) -> None:
-        self.note(f"done in {duration(monotonic() - self.started)}")
+        self.note(f"took {duration(monotonic() - self.started)}")
 
 
 class BarBoard:

@@ -5,11 +5,16 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
+import inspect
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from orograph.basics.errors import UsageError, nearest
+from orograph.basics.files import file_hash
+
+_FILES: dict[str, Path] = {}  # modules made of the user's files, by name
 
 
 def is_reference(text: str) -> bool:
@@ -39,6 +44,30 @@ def load_reference(text: str) -> Any:
     return target
 
 
+def source_hash(text: str) -> str:
+    """The SHA-256 of the source file that defines what ``text`` names; "" where there is none (C code, a console).
+
+    A study's keys contain it, so that tasks are done again when the user edits a network.
+    """
+    target = load_reference(text)
+    named = inspect.unwrap(target) if inspect.isclass(target) or inspect.isroutine(target) else type(target)
+    try:
+        return file_hash(Path(inspect.getfile(named)))
+    except (OSError, TypeError):
+        return ""
+
+
+def loaded_files() -> tuple[Path, ...]:
+    """The user's files that were loaded by name; see :func:`load_files`."""
+    return tuple(_FILES.values())
+
+
+def load_files(paths: Iterable[Path]) -> None:
+    """Load the same files in another process, so that objects defined in them can be sent to it."""
+    for path in paths:
+        _load_file(path)
+
+
 def _load_module(name: str) -> Any:
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
@@ -56,19 +85,23 @@ def _load_file(path: Path) -> Any:
         raise UsageError(f"no such file: {path}")
     # The same file is one module, however often it is named; its folder is importable for its neighbours.
     name = f"orograph_user_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}"
-    if name in sys.modules:
+    if name in _FILES:
         return sys.modules[name]
     specification = importlib.util.spec_from_file_location(name, path)
     if specification is None or specification.loader is None:
         raise UsageError(f"{path} is not a Python file")
     module = importlib.util.module_from_spec(specification)
-    sys.modules[name] = module
+    sys.modules[name], _FILES[name] = module, path.resolve()
     folder = str(path.resolve().parent)
     if folder not in sys.path:
         sys.path.insert(0, folder)
     try:
         specification.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
+    except BaseException as error:
+        del sys.modules[name], _FILES[name]
+        if isinstance(error, SystemExit):
+            raise UsageError(
+                f"{path} ends the program when it is imported; put its script under: if __name__ == '__main__'"
+            ) from error
         raise
     return module

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from orograph._version import __version__
 from orograph.basics.errors import OrographError, nearest
+from orograph.cli.stdout import results_alone
 
 _VERBS = {
     "run": "run a study, or continue it (default: initial-values on the embedded digits)",
@@ -36,7 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _say(f"unknown verb {verb!r}{nearest(verb, _VERBS)}; see: orograph --help")
         return 2
     try:
-        importlib.import_module(f"orograph.cli.{verb}").main(words)
+        with results_alone("--json" in words):
+            importlib.import_module(f"orograph.cli.{verb}").main(words)
     except OrographError as error:
         _say(str(error))
         return error.exit_code
@@ -52,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if os.environ.get("OROGRAPH_DEBUG"):
             raise
         reason = str(error).strip().split("\n")[0]
-        _say(f"{type(error).__name__}: {reason} (OROGRAPH_DEBUG=1 shows where)")
+        _say(f"{type(error).__name__}{': ' * bool(reason)}{reason} (OROGRAPH_DEBUG=1 shows where)")
         return 1
     return 0
 

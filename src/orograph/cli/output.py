@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 from orograph.basics.files import atomic_path
+from orograph.cli.stdout import deliver
 from orograph.results import Result
 
 _T = TypeVar("_T")
@@ -27,7 +27,7 @@ def parse(options: type[_T], words: list[str], verb: str, default: _T | None = N
 def emit(result: Result, *, as_json: bool, extra: dict[str, Any] | None = None) -> None:
     """Print one JSON object on stdout, or the result's summary."""
     if as_json:
-        print(json.dumps({**result.to_dict(), **(extra or {})}, ensure_ascii=False))
+        deliver({**result.to_dict(), **(extra or {})})
     else:
         print(result.summary())
 

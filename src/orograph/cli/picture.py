@@ -9,14 +9,14 @@ from typing import Any
 
 from orograph.basics.errors import Interrupted
 from orograph.cli.output import emit, progress_line, tell, write_pictures
-from orograph.cli.subject import Pictures, plan_text
+from orograph.cli.subject import Pictures, tell_plan
 from orograph.results import Result
 
 
 def draw(options: Pictures, verb: str, points: int, objective: Any, measure: Callable[..., Result]) -> None:
     """Call ``measure(executor=, partial=, progress=)`` and write its result; a Ctrl-C keeps the finished rows."""
     if options.dry_run:
-        print(plan_text(verb, points, objective))
+        tell_plan(verb, points, objective, as_json=options.json)
         return
     partial = options.partial(verb)
     progress, end = progress_line(verb, quiet=options.quiet)

@@ -6,22 +6,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+import tyro
+
 from orograph.cli.output import parse
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """Write the page of a study (or of a single result's .npz file) again."""
+
+    folder: Annotated[Path, tyro.conf.Positional]
+    """A study's folder, or a result's .npz file."""
+    out: Path | None = None
+    """The page; default: report.html in the study's folder, or the result's name with .html."""
 
 
 def main(words: list[str]) -> None:
     """Parse ``DIR [--out FILE]`` and write; DIR may also be a saved result's file."""
-    import tyro
-
-    @dataclass(frozen=True)
-    class ReportOptions:
-        """Write the page of a study (or of a single result's .npz file) again."""
-
-        folder: Annotated[Path, tyro.conf.Positional]
-        """A study's folder, or a result's .npz file."""
-        out: Path | None = None
-        """The page; default: report.html in the study's folder, or the result's name with .html."""
-
     options = parse(ReportOptions, words, "report")
     from orograph import report
     from orograph.results import Result, load

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from orograph.basics.errors import UsageError
 from orograph.basics.progress import duration, open_board
 from orograph.cli.output import parse, tell
+from orograph.cli.stdout import deliver
 from orograph.studies.options import build, read_study
 from orograph.studies.registry import DEFAULT, find
 
@@ -73,8 +72,6 @@ def _run(name: str, options: Any, how: RunOptions) -> None:
     if how.dry_run:
         _tell_plan(studies.plan(options, out=folder), folder, as_json=how.json)
         return
-    if how.workers is not None and how.workers < 1:
-        raise UsageError(f"--workers must be at least 1, not {how.workers}")
     board = open_board(quiet=how.quiet)
     result = studies.run(options, out=folder, executor=how.executor, workers=how.workers, board=board)
     from orograph import report
@@ -83,7 +80,7 @@ def _run(name: str, options: Any, how: RunOptions) -> None:
     result = dataclasses.replace(result, report=str(page))
     result.save(folder / "result.npz")
     if how.json:
-        print(json.dumps(result.to_dict(), ensure_ascii=False))
+        deliver(result.to_dict())
     else:
         print(result.summary())
         for note in result.notes:
@@ -97,7 +94,7 @@ def _tell_plan(plan: Any, folder: Path, *, as_json: bool) -> None:
     left = [task for task in plan.tasks if task.name not in plan.done]
     if as_json:
         rows = [{"task": t.name, "done": t.name in plan.done, "examples": round(t.effort)} for t in plan.tasks]
-        print(json.dumps({"study": plan.study, "out": str(folder), "tasks": rows, "examples": round(plan.effort)}))
+        deliver({"study": plan.study, "out": str(folder), "tasks": rows, "examples": round(plan.effort)})
         return
     for task in plan.tasks:
         mark = "done" if task.name in plan.done else f"{task.effort:12,.0f}"

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
+
+import tyro
 
 from orograph.basics.errors import StoreError
 from orograph.cli.output import emit, parse
 
 
+@dataclass(frozen=True)
+class ShowOptions:
+    """Print what a study found, or how far it is."""
+
+    folder: Annotated[Path, tyro.conf.Positional]
+    """A study's folder, or a result's .npz file."""
+    json: bool = False
+    """Print one JSON object on stdout."""
+
+
 def main(words: list[str]) -> None:
     """Parse ``DIR [--json]`` and print; DIR may also be a saved result's file."""
-    import tyro
-
-    @dataclass(frozen=True)
-    class ShowOptions:
-        """Print what a study found, or how far it is."""
-
-        folder: Annotated[Path, tyro.conf.Positional]
-        """A study's folder, or a result's .npz file."""
-        json: bool = False
-        """Print one JSON object on stdout."""
-
     options = parse(ShowOptions, words, "show")
     folder = options.folder
     if folder.is_file():
@@ -38,11 +40,11 @@ def main(words: list[str]) -> None:
         store = Store(folder, writable=False)
         tasks = store.catalogue.tasks()
         store.close()
-        for _, name, finished, cpu, _ in tasks:
+        for _, name, finished, cpu, _ in () if options.json else tasks:
             print(f"{finished}  {cpu:8.1f} s  {name}")
         raise StoreError(
             f"{folder} is not finished: {len(tasks)} tasks are done; continue with: "
-            f"orograph run {folder / 'study.toml'} --out {folder}"
+            f"orograph run {quote(str(folder / 'study.toml'))} --out {quote(str(folder))}"
         )
     from orograph.studies.running import load_study
 

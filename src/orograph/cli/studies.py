@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
 from orograph.cli.output import parse
+from orograph.cli.stdout import deliver
 from orograph.studies.registry import DEFAULT, known
 
 
@@ -24,7 +24,7 @@ def main(words: list[str]) -> None:
 
     if options.json:
         rows = [{"name": study.name, "title": study.title, "source": study.source} for study in known()]
-        print(json.dumps({"studies": rows, "data": dict(data.known()), "models": models.known()}, ensure_ascii=False))
+        deliver({"studies": rows, "data": dict(data.known()), "models": models.known()})
         return
     print("studies (orograph run NAME)")
     for study in known():

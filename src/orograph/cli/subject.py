@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from orograph.basics.errors import UsageError
+from orograph.basics.errors import TaskError, UsageError, WeightsError
+from orograph.cli.stdout import deliver
 from orograph.train.recipe import Precision
 
 if TYPE_CHECKING:
@@ -63,7 +65,11 @@ class Networks:
         """The weights in the order of their files."""
         from orograph.weights import Weights
 
-        return [Weights.load(path, model) for path in self.weights]
+        found = [Weights.load(path, model) for path in self.weights]
+        for path, weights in zip(self.weights, found, strict=True):
+            if not weights.vector.isfinite().all():
+                raise WeightsError(f"{path} holds NaN or infinite weights: that training diverged, so there is no map")
+        return found
 
     def names(self) -> list[str]:
         """Short names of the networks: their files' names, or A, B, C … where those are equal."""
@@ -99,6 +105,8 @@ class Pictures(Networks):
     """Where points are computed."""
     workers: int | None = None
     """How many processes."""
+    threads: int | None = None
+    """Threads of each process; unset: every processor for local, 1 for processes. The same number, the same bits."""
     dry_run: bool = False
     """Only tell what would be computed."""
 
@@ -127,13 +135,23 @@ class Pictures(Networks):
     @contextmanager
     def pool(self) -> Iterator[Executor | None]:
         """An executor for the points, None for this process."""
-        if self.executor == "local":
-            yield None
-            return
-        from orograph.execute import open_executor
+        from orograph.execute.executors import check_executor, fixed_threads, open_executor, stop_workers
 
-        with open_executor(self.executor, workers=self.workers) as executor:
+        check_executor(self.executor, self.workers, 1 if self.threads is None else self.threads)
+        if self.executor == "local":
+            with fixed_threads(self.threads):
+                yield None
+            return
+        executor = open_executor(self.executor, workers=self.workers, threads=self.threads or 1)
+        try:
             yield executor
+        except BrokenProcessPool as error:
+            raise TaskError(
+                "a worker process was killed or ran out of memory; finished rows are kept, run the same command again "
+                "to continue (with fewer --workers if memory is short)"
+            ) from error
+        finally:
+            stop_workers(executor)  # after a Ctrl-C nobody wants what is still queued
 
     def partial(self, verb: str) -> Path:
         """Where finished rows are kept until the picture is whole."""
@@ -141,8 +159,11 @@ class Pictures(Networks):
         return out.with_name(f".{out.name}.partial")
 
 
-def plan_text(verb: str, points: int, objective: Any) -> str:
-    """What a picture would cost, in words."""
+def tell_plan(verb: str, points: int, objective: Any, *, as_json: bool) -> None:
+    """Print what a picture would cost."""
     examples = len(objective.split)
     passes = points * examples
-    return f"{verb}: {points:,} points x {examples:,} examples = {passes:,} forward passes of one example"
+    if as_json:
+        deliver({"verb": verb, "points": points, "examples": examples, "passes": passes})
+        return
+    print(f"{verb}: {points:,} points x {examples:,} examples = {passes:,} forward passes of one example")

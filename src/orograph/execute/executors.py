@@ -11,11 +11,14 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
-from typing import Any, Literal, TypeVar
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args
 
 from orograph.basics.errors import UsageError, nearest
+from orograph.basics.references import load_files, loaded_files
 
 ExecutorName = Literal["local", "processes"]
 _T = TypeVar("_T")
@@ -29,18 +32,26 @@ class LocalExecutor(Executor):
 
     def submit(self, fn: Callable[..., _T], /, *args: Any, **kwargs: Any) -> Future[_T]:
         """Run ``fn`` now; the future is done when this returns. A Ctrl-C goes through to the caller."""
-        import torch
-
         future: Future[_T] = Future()
-        before = torch.get_num_threads()
-        torch.set_num_threads(self.threads)
-        try:
-            future.set_result(fn(*args, **kwargs))
-        except Exception as error:
-            future.set_exception(error)
-        finally:
-            torch.set_num_threads(before)
+        with fixed_threads(self.threads):
+            try:
+                future.set_result(fn(*args, **kwargs))
+            except Exception as error:
+                future.set_exception(error)
         return future
+
+
+@contextmanager
+def fixed_threads(threads: int | None) -> Iterator[None]:
+    """Run a block with a number of torch threads; None leaves it as it is."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def open_executor(name: ExecutorName = "processes", *, workers: int | None = None, threads: int = 1) -> Executor:
@@ -48,17 +59,31 @@ def open_executor(name: ExecutorName = "processes", *, workers: int | None = Non
 
     Raises UsageError for an unknown name or numbers below 1.
     """
-    if threads < 1 or (workers is not None and workers < 1):
-        raise UsageError("an executor needs at least one worker and one thread")
+    check_executor(name, workers, threads)
     if name == "local":
         return LocalExecutor(threads)
-    if name != "processes":
-        raise UsageError(f"unknown executor {name!r}{nearest(name, ('local', 'processes'))}; use local or processes")
     from loky import ProcessPoolExecutor
 
     count = workers or max(1, available_processors() // threads)
     variables = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
-    return ProcessPoolExecutor(count, initializer=_begin_worker, initargs=(threads, os.getpid()), env=variables)  # type: ignore[no-any-return]
+    begin = (threads, os.getpid(), loaded_files())
+    return ProcessPoolExecutor(count, initializer=_begin_worker, initargs=begin, env=variables)  # type: ignore[no-any-return]
+
+
+def check_executor(name: str, workers: int | None = None, threads: int = 1) -> None:
+    """Raise UsageError for what :func:`open_executor` would refuse."""
+    known = get_args(ExecutorName)
+    if name not in known:
+        raise UsageError(f"unknown executor {name!r}{nearest(name, known)}; use {' or '.join(known)}")
+    if workers is not None and workers < 1:
+        raise UsageError(f"workers must be at least 1, not {workers}")
+    if threads < 1:
+        raise UsageError(f"threads must be at least 1, not {threads}")
+
+
+def workers_of(executor: Executor) -> int:
+    """How many tasks an executor works on at a time."""
+    return int(getattr(executor, "_max_workers", 1))
 
 
 def available_processors() -> int:
@@ -73,11 +98,8 @@ def stop_workers(executor: Executor) -> None:
     executor.shutdown(wait=True, kill_workers=True)  # type: ignore[call-arg]
 
 
-def _begin_worker(threads: int, parent: int) -> None:
+def _begin_worker(threads: int, parent: int, files: tuple[Path, ...]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what a Ctrl-C means
-    import torch
-
-    torch.set_num_threads(threads)
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -85,3 +107,7 @@ def _begin_worker(threads: int, parent: int) -> None:
         os._exit(1)  # the parent was killed; nobody will take the result
 
     threading.Thread(target=watch, daemon=True).start()
+    import torch
+
+    torch.set_num_threads(threads)
+    load_files(files)  # classes of the user's own file arrive pickled by name

@@ -7,6 +7,7 @@ folder of the task's own; only this process moves them into the store and writes
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import signal
 import threading
@@ -22,15 +23,16 @@ from typing import Any
 
 from orograph._version import __version__
 from orograph.basics.errors import Interrupted, OrographError, TaskError
-from orograph.basics.files import write_atomic
+from orograph.basics.files import explained, write_atomic
 from orograph.basics.keys import content_key
 from orograph.basics.progress import Board, SilentBoard
 from orograph.basics.references import load_reference
-from orograph.execute.executors import stop_workers
+from orograph.execute.executors import stop_workers, workers_of
 from orograph.results import Cost
 from orograph.store import Store
 
 _POLL_SECONDS = 0.3
+_TRIES = 3
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,9 @@ def task_keys(tasks: Sequence[Task]) -> dict[str, str]:
     keys: dict[str, str] = {}
     for task in tasks:
         missing = [name for name in task.needs if name not in keys]
-        if missing or task.name in keys:
+        if task.name in keys:
+            raise TaskError(f"two tasks of this study are called {task.name!r}")
+        if missing:
             raise TaskError(f"task {task.name!r} needs {missing}, which no earlier task of this study makes")
         request = {
             "version": __version__,
@@ -115,26 +119,30 @@ def run_tasks(
     files: dict[str, dict[str, Path]] = {}
     for task in tasks:
         stored = store.outputs(keys[task.name])
-        if stored is not None and all(name in files for name in task.needs):
+        if stored is not None:  # also where a needed task must be done again: equal keys mean equal results
             files[task.name] = stored
     reused = tuple(files)
     waiting = [task for task in tasks if task.name not in files]
     board.begin(sum(task.effort for task in waiting), f"{len(waiting)} tasks to do, {len(reused)} done before")
     if not waiting:
         board.end()
+        store.clear_partial()
         return Outcome(files, (), reused, Cost(), tuple(store.notes))
     session = _Session(store, keys, make_executor, board, files)
-    with _ctrl_c(session):
-        session.run(waiting)
-    board.end()
+    try:
+        with _ctrl_c(session):
+            session.run(waiting)
+    finally:
+        board.end()
     if session.failures:
         first = next(iter(session.failures.values()))
         others = len(session.failures) - 1
         more = f" (and {others} more)" if others else ""
         raise TaskError(f"{first}{more}; everything else is kept, run the same command again to retry")
-    if session.stopping and len(files) < len(tasks):
-        left = len(tasks) - len(files)
+    left = len(tasks) - len(files)
+    if session.stopping and left:
         raise Interrupted(f"stopped with {left} of {len(tasks)} tasks to go; run the same command again to continue")
+    store.clear_partial()  # what interrupted tasks of other options left
     computed = tuple(task.name for task in waiting)
     return Outcome(files, computed, reused, session.cost, tuple(store.notes))
 
@@ -184,9 +192,12 @@ class _Session:
     def _submit_ready(self, waiting: list[Task], running: dict[Future[Any], tuple[Task, Executor]]) -> None:
         assert self.executor is not None
         for task in list(waiting):
-            if self.stopping:
+            # No more than are worked on: what is queued could not be held back after a Ctrl-C.
+            if self.stopping or len(running) >= workers_of(self.executor):
                 return
             if any(name not in self.files for name in task.needs):
+                continue
+            if running and (self._is_suspect(task) or any(self._is_suspect(other) for other, _ in running.values())):
                 continue
             waiting.remove(task)
             folder = self.store.partial(self.keys[task.name])
@@ -197,35 +208,47 @@ class _Session:
             if future.done():  # the local executor works inside submit: record it before the next one starts
                 return
 
+    def _is_suspect(self, task: Task) -> bool:
+        """Whether a worker died while it ran. It is repeated alone, so that the next death tells who is to blame."""
+        return task.name in self._tried
+
     def _finish(self, future: Future[Any], task: Task, executor: Executor, waiting: list[Task]) -> None:
         error = future.exception()
         if isinstance(error, BrokenProcessPool):
+            # A worker died (killed, or out of memory): a new pool, and the task once more, from where it was.
             self._tried[task.name] = self._tried.get(task.name, 0) + 1
-            if self._tried[task.name] <= 2 and not self.stopping:
-                # A worker died (killed, or out of memory): a new pool, and the task once more, from where it was.
-                if self.executor is executor:
-                    self.executor = self.make_executor()
+            if self.stopping:
+                return
+            if self.executor is executor:
+                self.executor = self.make_executor()
+            if self._tried[task.name] < _TRIES:
                 waiting.insert(0, task)
                 return
-        if error is not None:
-            self.failures[task.name] = self._explain(task, error)
+            error = TaskError(
+                f"its worker process ended {_TRIES} times without a word; if it was out of memory, use fewer --workers"
+            )
+        done = Failure.of(error) if error is not None else future.result()
+        if isinstance(done, Failure):
+            self.failures[task.name] = self._explain(task, done)
             self.board.note(self.failures[task.name])
             return
-        outputs, cost = future.result()
+        outputs, cost = done
         self.cost += cost
         key = self.keys[task.name]
         self.files[task.name] = self.store.put(key, task.name, task.function, task.arguments, outputs, cost)
         shutil.rmtree(self.store.partial(key), ignore_errors=True)
+        self._traceback_file(task).unlink(missing_ok=True)
         self.board.advance(task.effort, task.name)
 
-    def _explain(self, task: Task, error: BaseException) -> str:
-        if isinstance(error, OrographError):
-            return f"task {task.name!r} failed: {error}"
-        text = "".join(traceback.format_exception(error))
-        path = self.store.folder / "errors" / f"{self.keys[task.name]}.txt"
-        write_atomic(path, f"{task.name}\n\n{text}")
-        reason = str(error).strip().split("\n")[0] or type(error).__name__
-        return f"task {task.name!r} failed: {type(error).__name__}: {reason} (traceback in {path})"
+    def _explain(self, task: Task, failure: Failure) -> str:
+        if not failure.traceback:
+            return f"task {task.name!r} failed: {failure.message}"
+        path = self._traceback_file(task)
+        write_atomic(path, f"{task.name}\n\n{failure.traceback}")
+        return f"task {task.name!r} failed: {failure.message} (traceback in {path})"
+
+    def _traceback_file(self, task: Task) -> Path:
+        return self.store.folder / "errors" / f"{self.keys[task.name]}.txt"
 
     def _fraction(self, task: Task) -> float:
         try:
@@ -234,11 +257,32 @@ class _Session:
             return 0.0
 
 
-def perform(function: str, context: TaskContext) -> tuple[dict[str, Path], Cost]:
+@dataclass(frozen=True)
+class Failure:
+    """An exception in words: those of the user's own code need not survive the way between processes."""
+
+    message: str
+    traceback: str
+
+    @classmethod
+    def of(cls, error: BaseException) -> Failure:
+        """``error`` in one line; its traceback only where orograph did not raise it on purpose."""
+        if isinstance(error, OrographError):
+            return cls(str(error), "")
+        reason = str(error).strip().split("\n")[0]
+        name = type(error).__name__
+        return cls(f"{name}: {reason}" if reason else name, "".join(traceback.format_exception(error)))
+
+
+def perform(function: str, context: TaskContext) -> tuple[dict[str, Path], Cost] | Failure:
     """Run one task where this process is; what workers are sent."""
     wall, cpu = perf_counter(), process_time()
-    context.folder.mkdir(parents=True, exist_ok=True)
-    outputs = load_reference(function)(context)
+    try:
+        with explained(context.folder):
+            context.folder.mkdir(parents=True, exist_ok=True)
+        outputs = load_reference(function)(context)
+    except Exception as error:
+        return Failure.of(error)
     cost = Cost(cpu_seconds=process_time() - cpu, wall_seconds=perf_counter() - wall)
     return outputs, cost
 
@@ -250,7 +294,8 @@ def _report(path: Path, fraction: float) -> None:
     now = perf_counter()
     if now - _reported.get(path, 0.0) > _POLL_SECONDS:
         _reported[path] = now
-        path.write_text(f"{min(max(fraction, 0.0), 1.0):.4f}")  # read by the board only, so it may be torn
+        with contextlib.suppress(OSError):  # read by the board only, so it may be torn or missing
+            path.write_text(f"{min(max(fraction, 0.0), 1.0):.4f}")
 
 
 @contextmanager

@@ -7,6 +7,7 @@ transaction; a newer one is refused.
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,8 +62,11 @@ class Catalogue:
                 self._connection.execute("PRAGMA synchronous = NORMAL")
                 self._connection.execute("PRAGMA foreign_keys = ON")
             else:
-                # as_uri quotes spaces and non-ASCII letters
-                self._connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=30)
+                # In a folder nobody may write to SQLite cannot make the files it shares with a writer; where none is at
+                # work it need not. (as_uri quotes spaces and non-ASCII letters.)
+                alone = not os.access(path.parent, os.W_OK) and not path.with_name(f"{path.name}-wal").exists()
+                how = "immutable=1" if alone else "mode=ro"
+                self._connection = sqlite3.connect(f"{path.resolve().as_uri()}?{how}", uri=True, timeout=30)
             version = int(self._connection.execute("PRAGMA user_version").fetchone()[0])
         except sqlite3.Error as error:
             raise _explained(path, error) from error
@@ -129,7 +133,10 @@ class Catalogue:
     def tasks(self) -> list[tuple[str, str, str, float, float]]:
         """(key, name, finished, CPU seconds, wall seconds) of every finished task, in order."""
         query = "SELECT key, name, finished, cpu_seconds, wall_seconds FROM tasks ORDER BY rowid"
-        return list(self._connection.execute(query))
+        try:
+            return list(self._connection.execute(query))
+        except sqlite3.Error as error:
+            raise _explained(self.path, error) from error
 
     def close(self) -> None:
         """Close the file."""

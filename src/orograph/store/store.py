@@ -62,6 +62,8 @@ class Store:
                 ) from error
         try:
             self.catalogue = Catalogue(path)
+            for left_behind in self.folder.glob(".*.tmp*"):  # by a process that was killed while it wrote
+                left_behind.unlink(missing_ok=True)
         except BaseException:
             self._lock.release()
             raise
@@ -83,6 +85,10 @@ class Store:
     def partial(self, key: str) -> Path:
         """The folder in which a task does its work."""
         return self.folder / "partial" / key
+
+    def clear_partial(self) -> None:
+        """Remove the work in hand of all tasks; for the end of a study, when none is in hand."""
+        shutil.rmtree(self.folder / "partial", ignore_errors=True)
 
     def path(self, output: Output) -> Path:
         """Where an output's content lies."""

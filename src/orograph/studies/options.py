@@ -43,9 +43,16 @@ def read_study(path: Path) -> tuple[str, dict[str, Any]]:
     return name, content
 
 
-def write_study(path: Path, name: str, options: Any) -> None:
-    """Write the resolved options; ``orograph run`` of this file repeats the study. Unset options are left out."""
-    write_atomic(path, tomli_w.dumps({"study": name, **_without_none(plain(options))}))
+def write_study(path: Path, name: str, options: Any) -> bool:
+    """Write the resolved options; ``orograph run`` of this file repeats the study. Returns whether they are new there.
+
+    Options that are unset by default are left out; those that were unset by the user are written as "none".
+    """
+    text = tomli_w.dumps({"study": name, **_resolved(options)})
+    if path.is_file() and path.read_bytes() == text.encode():
+        return False
+    write_atomic(path, text)
+    return True
 
 
 def _build(cls: type[_T], values: Mapping[str, Any], base: _T | None, place: str) -> _T:
@@ -60,6 +67,8 @@ def _build(cls: type[_T], values: Mapping[str, Any], base: _T | None, place: str
         if dataclasses.is_dataclass(inner) and isinstance(value, Mapping):
             before = chosen.get(name, _default(fields[name]))
             chosen[name] = _build(cast(type[Any], inner), value, before, f"{place}{name}.")
+        elif dataclasses.is_dataclass(inner) and not isinstance(value, cast(type[Any], inner)):
+            raise UsageError(f"{place + key} is a group of options, e.g. {place + key}.{_first(inner)}, not {value!r}")
         else:
             chosen[name] = _converted(value, inner, place + key)
     return cls(**chosen)
@@ -75,7 +84,7 @@ def _converted(value: Any, hint: Any, place: str) -> Any:
     """``value`` as the type ``hint``; whole numbers serve as floats, lists as tuples."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
-        if value is None and type(None) in arguments:
+        if value in (None, "none") and type(None) in arguments:
             return None
         errors = []
         for option in (argument for argument in arguments if argument is not type(None)):
@@ -116,12 +125,26 @@ def _nested(values: Mapping[str, Any]) -> dict[str, Any]:
             else:
                 result[key] = dict(value) if isinstance(value, Mapping) else value
         else:
-            result.setdefault(outer, {})
-            result[outer] = {**result[outer], **_nested({inner: value})}
+            before = result.get(outer, {})
+            if not isinstance(before, Mapping):
+                raise UsageError(f"{outer} and {key} are both given; give one of them")
+            result[outer] = {**before, **_nested({inner: value})}
     return result
 
 
-def _without_none(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_none(item) for key, item in value.items() if item is not None}
-    return [_without_none(item) for item in value] if isinstance(value, list) else value
+def _resolved(options: Any) -> dict[str, Any]:
+    """The options as TOML's types, which have no word for None."""
+    found: dict[str, Any] = {}
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        if dataclasses.is_dataclass(value):
+            found[field.name] = _resolved(value)
+        elif value is not None:
+            found[field.name] = plain(value)
+        elif _default(field) is not None:
+            found[field.name] = "none"
+    return found
+
+
+def _first(cls: Any) -> str:
+    return dataclasses.fields(cls)[0].name

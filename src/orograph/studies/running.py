@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from orograph.basics.errors import StoreError, UsageError
-from orograph.basics.files import explained
 from orograph.basics.progress import Board
 from orograph.execute import ExecutorName, Task, open_executor, run_tasks
+from orograph.execute.executors import check_executor
 from orograph.execute.schedule import task_keys
 from orograph.results import StudyResult
 from orograph.store import Store
@@ -65,7 +65,7 @@ def plan(study: str | Path | Any = "initial-values", *, out: str | Path | None =
         store = Store(folder, writable=False)
         keys = task_keys(tasks)
         for task in tasks:
-            if all(name in done for name in task.needs) and store.outputs(keys[task.name]) is not None:
+            if store.outputs(keys[task.name]) is not None:
                 done.add(task.name)
         store.close()
     return Plan(entry.name, chosen, tasks, frozenset(done))
@@ -98,11 +98,14 @@ def run(
         Interrupted: the user pressed Ctrl-C. StoreError: the folder cannot be used.
     """
     entry, chosen = resolve(study, options)
+    check_executor(executor, workers)
     subject = Subject.of(chosen)
     tasks = entry.plan(chosen, subject)
     folder = default_folder(entry.name) if out is None else Path(out)
     with Store(folder) as store:
-        write_study(folder / "study.toml", entry.name, chosen)
+        if write_study(folder / "study.toml", entry.name, chosen):
+            for outdated in ("result.npz", "report.html"):  # of other options; show must not take them for these
+                (folder / outdated).unlink(missing_ok=True)
         threads = chosen.threads
         outcome = run_tasks(
             tasks, store, lambda: open_executor(executor, workers=workers, threads=threads), board=board
@@ -116,11 +119,10 @@ def run(
 def load_study(folder: str | Path) -> StudyResult:
     """The result of a finished study. Raises StoreError where there is none yet."""
     path = Path(folder) / "result.npz"
-    with explained(path):
-        if not Path(folder).is_dir():
-            raise StoreError(f"no such study folder: {folder}")
-        if not path.is_file():
-            raise StoreError(f"{folder} has no result yet; run or continue the study first (orograph run … --out)")
+    if not Path(folder).is_dir():
+        raise StoreError(f"no such study folder: {folder}")
+    if not path.is_file():
+        raise StoreError(f"{folder} has no result yet; run or continue the study first (orograph run … --out)")
     return StudyResult.load(path)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -54,16 +55,20 @@ def jackknife_interval(
 
 
 def at_most(value: float, interval: Interval | None, bound: float) -> Verdict:
-    """The rule "at most ``bound``": decided where the whole interval lies on one side of it."""
-    low, high = interval if interval is not None else (value, value)
+    """The rule "at most ``bound``": decided where there is an interval, and all of it lies on one side."""
+    if interval is None or not math.isfinite(value):
+        return "inconclusive"
+    low, high = interval
     if high <= bound:
         return "reproduced"
     return "not reproduced" if low > bound else "inconclusive"
 
 
 def above(value: float, interval: Interval | None, bound: float) -> Verdict:
-    """The rule "above ``bound``": decided where the whole interval lies on one side of it."""
-    low, high = interval if interval is not None else (value, value)
+    """The rule "above ``bound``": decided where there is an interval, and all of it lies on one side."""
+    if interval is None or not math.isfinite(value):
+        return "inconclusive"
+    low, high = interval
     if low > bound:
         return "reproduced"
     return "not reproduced" if high <= bound else "inconclusive"

@@ -13,7 +13,7 @@ from torch import nn
 
 from orograph.basics.errors import ModelError, UsageError
 from orograph.basics.numerics import resolve_device
-from orograph.basics.references import is_reference
+from orograph.basics.references import is_reference, source_hash
 from orograph.data import Data, load
 from orograph.models import build
 from orograph.objective import Criterion
@@ -63,7 +63,11 @@ class Subject:
         weights = Weights.of(model)
         return cls(
             data={**wanted, "fingerprint": data.fingerprint},
-            model={"name": options.model, "options": extra},
+            model={
+                "name": options.model,
+                "options": extra,
+                "source": source_hash(options.model) if is_reference(options.model) else "",
+            },
             device=resolve_device(options.device).type,
             train_examples=len(data.train),
             test_examples=len(data.test),
@@ -113,13 +117,16 @@ def _load(wanted: str, context: str) -> Data:
 
 
 def _try_together(model: nn.Module, data: Data, name: str) -> None:
-    """One forward pass on a few examples, so that a misfit is told now and not by a task."""
+    """One forward pass on a few examples, and on that of the highest class, so that a misfit is told now."""
+    model.eval()
     for split in (data.train, data.test):
-        batch = next(iter(split.batches(4)))
-        model.eval()
+        batches = [next(iter(split.batches(4)))]
+        if split.kind == "pair" and split.targets is not None and split.targets.dim() == 1:
+            batches += split.take(split.targets.argmax().reshape(1)).batches(1)
         try:
             with torch.no_grad():
-                Criterion()(model, batch)
+                for batch in batches:
+                    Criterion()(model, batch)
         except ModelError:
             raise
         except Exception as error:

@@ -47,18 +47,21 @@ def equal_accuracy(runs: Sequence[Run]) -> Claim:
 
 def equal_distances(start: Distances, end: Distances) -> Claim:
     """All pairs are about equally far apart."""
+    interval = _nonnegative(jackknife_interval(lambda chosen: _variation(end, chosen), len(end.names)))
+    advice = "" if interval else " An interval needs at least four replicas."
     return Claim(
         id="equal-distances",
         statement="All pairs of trained networks are about equally far apart.",
         published="42.55 to 43.21, coefficient of variation 0.0037 (at the start 63.20 to 63.55, 0.0016)",
         measured=end.variation,
-        interval=(interval := _nonnegative(jackknife_interval(lambda chosen: _variation(end, chosen), len(end.names)))),
+        interval=interval,
         unit="coefficient of variation of the distances",
         rule=f"coefficient of variation at most {_EQUAL_DISTANCES:g} (95 % jackknife interval over replicas)",
         verdict=at_most(end.variation, interval, _EQUAL_DISTANCES),
         note=(
             f"Mean distance {end.pairs.mean():.4g} at the end and {start.pairs.mean():.4g} at the start "
             f"(coefficient of variation {start.variation:.4f})."
+            f"{advice}"
         ),
     )
 
@@ -186,7 +189,7 @@ def _pairs(found: Distances, chosen: NDArray[np.int64]) -> np.ndarray[tuple[int]
 
 def _variation(found: Distances, chosen: NDArray[np.int64]) -> float:
     pairs = _pairs(found, chosen)
-    return float(pairs.std(ddof=1) / pairs.mean()) if len(pairs) > 1 else 0.0
+    return float(pairs.std(ddof=1) / pairs.mean()) if len(pairs) > 1 else float("nan")
 
 
 def _nonnegative(interval: Interval | None) -> Interval | None:

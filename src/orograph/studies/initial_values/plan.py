@@ -37,8 +37,8 @@ def replica_names(options: InitialValues) -> tuple[str, ...]:
 
 
 def moments(options: InitialValues) -> tuple[float, ...]:
-    """The epochs at which branches are compared, ascending."""
-    return tuple(sorted(options.branch_epochs))
+    """The epochs at which branches are compared, ascending, each once."""
+    return tuple(sorted(set(options.branch_epochs)))
 
 
 class _Planner:
