@@ -141,6 +141,10 @@
     return Boolean(context);
   }
 
+  // The place from which the reader looks now. Plotly tells of a change only once a drag has settled, which on a
+  // slow machine is after the next press; its scene knows at once.
+  const liveCamera = (figure) => figure.plot._fullLayout?.scene?._scene?.getCamera?.() ?? figure.camera;
+
   function press(figure, button) {
     if (!button) return;
     if (button.classList.contains("turn")) { turn(figure, button); return; }
@@ -148,6 +152,7 @@
       figure.status.textContent = "The 3-D view needs WebGL, which this browser does not offer here; the map stays.";
       return;
     }
+    if (figure.kind === "surface3d") figure.camera = liveCamera(figure);
     if (button.dataset.kind && button.dataset.kind !== figure.kind) {
       stop(figure);
       figure.kind = button.dataset.kind;
@@ -163,7 +168,7 @@
   }
 
   function turnBy(figure, angle) {
-    const camera = figure.camera ?? figure.plot.layout.scene.camera, { x, y, z } = camera.eye;
+    const camera = liveCamera(figure) ?? figure.plot.layout.scene.camera, { x, y, z } = camera.eye;
     const eye = { x: x * Math.cos(angle) - y * Math.sin(angle), y: x * Math.sin(angle) + y * Math.cos(angle), z };
     figure.camera = { ...camera, eye };
     return Plotly.relayout(figure.plot, { "scene.camera": figure.camera });
