@@ -65,8 +65,9 @@ def open_executor(name: ExecutorName = "processes", *, workers: int | None = Non
     from loky import ProcessPoolExecutor
 
     count = workers or max(1, available_processors() // threads)
+    # Torch, too, takes its number of threads from these when it is imported; a worker imports it when a task needs it.
     variables = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
-    begin = (threads, os.getpid(), loaded_files())
+    begin = (os.getpid(), loaded_files())
     return ProcessPoolExecutor(count, initializer=_begin_worker, initargs=begin, env=variables)  # type: ignore[no-any-return]
 
 
@@ -98,7 +99,7 @@ def stop_workers(executor: Executor) -> None:
     executor.shutdown(wait=True, kill_workers=True)  # type: ignore[call-arg]
 
 
-def _begin_worker(threads: int, parent: int, files: tuple[Path, ...]) -> None:
+def _begin_worker(parent: int, files: tuple[Path, ...]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what a Ctrl-C means
 
     def watch() -> None:
@@ -107,7 +108,4 @@ def _begin_worker(threads: int, parent: int, files: tuple[Path, ...]) -> None:
         os._exit(1)  # the parent was killed; nobody will take the result
 
     threading.Thread(target=watch, daemon=True).start()
-    import torch
-
-    torch.set_num_threads(threads)
     load_files(files)  # classes of the user's own file arrive pickled by name
