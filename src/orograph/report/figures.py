@@ -106,7 +106,7 @@ def still(result: Result) -> str:
     from PIL import Image
 
     full, small = io.BytesIO(), io.BytesIO()
-    draw(result).savefig(full, format="png", dpi=STILL_DPI, bbox_inches="tight")
+    draw(result).savefig(full, format="png", dpi=STILL_DPI)
     palette = Image.open(full).convert("RGB").quantize(200, dither=Image.Dither.NONE)
     palette.save(small, format="png", optimize=True)
     return "data:image/png;base64," + base64.b64encode(small.getvalue()).decode()

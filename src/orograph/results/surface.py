@@ -88,9 +88,10 @@ class Surface(Result):
 
     @property
     def best(self) -> tuple[int, int]:
-        """(row, column) of the best computed cell: highest accuracy where there is one, else lowest loss."""
+        """(row, column) of the best computed, finite cell: highest accuracy where there is one, else lowest loss."""
         if self.accuracy is not None:
-            values = np.where(self.computed & np.isfinite(self.accuracy), self.accuracy, -np.inf)
+            usable = self.computed & np.isfinite(self.accuracy) & np.isfinite(self.loss)
+            values = np.where(usable, self.accuracy, -np.inf)
         else:
             values = np.where(self.computed & np.isfinite(self.loss), -self.loss, -np.inf)
         row, column = np.unravel_index(int(values.argmax()), values.shape)
