@@ -334,3 +334,12 @@ def test_networks_that_do_not_belong_together_are_refused_by_name():
         neighbourhood(objective, a, span=(0.5, 1.0), resolution=3, normalization="none")
     with pytest.raises(UsageError, match="did you mean 'oblique'"):
         plane(objective, a, b, points(model, 3)[2], frame="obligue")
+
+
+def test_each_result_carries_its_own_cost_and_not_that_of_the_objective_so_far():
+    split = Split(torch.randn(30, 6), torch.randint(0, 3, (30,)))
+    objective = Objective(TupleNet(), split)
+    networks = [Weights.of(TupleNet()) for _ in range(3)]
+    first, second = (plane(objective, *networks, resolution=5).provenance.cost for _ in range(2))
+    assert first.forward == second.forward == 30 * (25 + 3)  # 25 cells, three given networks once more
+    assert objective.cost.forward == first.forward + second.forward

@@ -7,6 +7,7 @@ from torch import nn
 from networks import BatchNormNet, trained_statistics
 from orograph.data import Split
 from orograph.objective import Objective
+from orograph.results import Cost
 from orograph.weights import Weights
 
 
@@ -68,10 +69,10 @@ def test_the_subset_is_capped_fixed_and_named_in_the_provenance():
     model, data = BatchNormNet(), images(300)
     objective = Objective(model, data, calibration=data, calibration_examples=100)
     objective(Weights.of(model))
-    record = objective.provenance("test", citations=()).batchnorm
+    record = objective.provenance("test", Cost(), citations=()).batchnorm
     assert record["policy"] == "recalibrate"
     assert record["examples"] == 100
-    again = Objective(model, data, calibration=data, calibration_examples=100).provenance("test", citations=())
+    again = Objective(model, data, calibration=data, calibration_examples=100).provenance("test", Cost(), citations=())
     assert again.batchnorm["fingerprint"] == record["fingerprint"]
     assert objective.cost.recalibration == 100
     assert objective.cost.forward == 300

@@ -62,6 +62,7 @@ def line(
     """
     if b is not None and direction is not None:
         raise UsageError("give a second network or a direction, not both")
+    began = objective.cost
     weights, labels = family([a] if b is None else [a, b], names)
     center = weights[0]
     through = (0.0,) if b is None else (0.0, 1.0)
@@ -112,6 +113,7 @@ def line(
         barrier=wall,
         provenance=objective.provenance(
             "line",
+            began,
             citations=("goodfellow2015", "elasticdl179", *(("frankle2020",) if wall else ())),
             key=cells.key(),
             points=len(values),

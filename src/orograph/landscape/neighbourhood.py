@@ -53,6 +53,7 @@ def neighbourhood(
 
     Raises UsageError where the directions are zero, parallel or of another shape.
     """
+    began = objective.cost
     (center,), labels = family([a], [name])
     chosen: Normalization
     if isinstance(directions, str):
@@ -78,6 +79,7 @@ def neighbourhood(
     found = evaluate(cells, executor=executor, partial=partial, units=rows, progress=progress)
     return surface(
         objective,
+        began,
         cells,
         frame,
         alpha,

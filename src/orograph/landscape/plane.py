@@ -22,7 +22,7 @@ from orograph.landscape.frames import Frame, oblique, orthonormal, project
 from orograph.landscape.grid import Cells, Progress, evaluate
 from orograph.landscape.points import Point, as_weights, family
 from orograph.objective import Objective
-from orograph.results import Anchor, Checkpoint, ProjectedPath, Surface
+from orograph.results import Anchor, Checkpoint, Cost, ProjectedPath, Surface
 from orograph.weights import Weights
 
 FrameName = Literal["oblique", "orthonormal"]
@@ -62,6 +62,7 @@ def plane(
     UsageError, WeightsError
         The networks lie on one line, are of different architectures, or hold NaN; a range is empty.
     """
+    began = objective.cost
     weights, labels = family([a, b, c], names)
     first, second, third = weights
     if frame == "oblique":
@@ -80,6 +81,7 @@ def plane(
     paths = tuple(_path(objective, axes, first, name, points) for name, points in (trajectories or {}).items())
     return surface(
         objective,
+        began,
         cells,
         axes,
         alpha,
@@ -123,6 +125,7 @@ def lattice_points(
 
 def surface(
     objective: Objective,
+    began: Cost,
     cells: Cells,
     frame: Frame,
     alpha: NDArray[np.float64],
@@ -162,7 +165,7 @@ def surface(
         tolerance=settings.tolerance,
         paths=paths,
         provenance=objective.provenance(
-            "plane", citations=citations, key=cells.key(), resolution=list(shape), seed=seed
+            "plane", began, citations=citations, key=cells.key(), resolution=list(shape), seed=seed
         ),
     )
 

@@ -59,6 +59,7 @@ def trajectory(
 
     Raises UsageError for fewer than three checkpoints, or if they all lie on one line.
     """
+    began = objective.cost
     if len(checkpoints) < 3:
         raise UsageError(f"a trajectory needs at least three checkpoints, not {len(checkpoints)}")
     if reference not in ("final", "mean"):
@@ -100,7 +101,9 @@ def trajectory(
         batchnorm=objective.settings.batchnorm,
         precision=objective.settings.precision,
         surface=drawn,
-        provenance=objective.provenance("trajectory", citations=("li2018", "antognini2018"), reference=reference),
+        provenance=objective.provenance(
+            "trajectory", began, citations=("li2018", "antognini2018"), reference=reference
+        ),
     )
 
 
@@ -162,6 +165,7 @@ def _surface(
     partial: Path | None,
     progress: Progress | None,
 ) -> Surface:
+    began = objective.cost
     spans = []
     for column in path.coordinates.T:
         low, high = min(column.min(), 0.0), max(column.max(), 0.0)
@@ -173,6 +177,7 @@ def _surface(
     anchors = measure_anchors(objective, [center], [reference], [(0.0, 0.0)])
     return surface(
         objective,
+        began,
         cells,
         frame,
         alpha,

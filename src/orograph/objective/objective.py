@@ -189,8 +189,8 @@ class Objective:
             "device": self.device.type,
         }
 
-    def provenance(self, method: str, *, citations: tuple[str, ...], **options: Any) -> Provenance:
-        """The record of a measurement made with this objective; ``cost`` is what it has cost so far."""
+    def provenance(self, method: str, since: Cost, *, citations: tuple[str, ...], **options: Any) -> Provenance:
+        """The record of measurements made with this objective, that cost what was added after ``since``."""
         settings = self.settings
         batchnorm: dict[str, Any] = {"policy": settings.batchnorm}
         if settings.batchnorm == "recalibrate":
@@ -209,7 +209,7 @@ class Objective:
             device=str(self.device),
             threads=torch.get_num_threads(),
             citations=citations,
-            cost=self.cost,
+            cost=self.cost - since,
         )
 
     def __getstate__(self) -> dict[str, Any]:

@@ -41,6 +41,15 @@ class Cost:
             self.wall_seconds + other.wall_seconds,
         )
 
+    def __sub__(self, other: Cost) -> Cost:
+        return Cost(
+            self.forward - other.forward,
+            self.backward - other.backward,
+            self.recalibration - other.recalibration,
+            self.cpu_seconds - other.cpu_seconds,
+            self.wall_seconds - other.wall_seconds,
+        )
+
 
 @dataclass(frozen=True)
 class Provenance:

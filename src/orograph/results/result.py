@@ -7,10 +7,8 @@ runs none of their code.
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import html
-import io
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, get_type_hints
