@@ -1,0 +1,211 @@
+"""The verbs on the user's own network, data and weights: numbers that are right, and mistakes told in one line."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from user_files import state, write_folder
+
+from orograph import report
+from orograph.cli import main
+from orograph.results import Line, Surface, load
+
+MODEL = ("--model", "net.py:build", "--data", "net.py:blobs")
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """The user's folder, in which they stand."""
+    found = write_folder(tmp_path / "Meine Netze ä")
+    monkeypatch.chdir(found)
+    return found
+
+
+@pytest.fixture(autouse=True)
+def quick_page(monkeypatch):
+    """The page has tests of its own."""
+    monkeypatch.setattr(report, "write", lambda result, path: (path.write_text("<html></html>"), path)[1])
+
+
+def call(capsys, *words):
+    """Exit code, stdout and stderr of one call."""
+    capsys.readouterr()
+    code = main([str(word) for word in words])
+    return code, *capsys.readouterr()
+
+
+def loss_at(vector_state):
+    """The oracle: a plain loop in float64."""
+    random = torch.Generator().manual_seed(1)
+    labels = torch.arange(30) % 3
+    points = (torch.randn(30, 4, generator=random) + 2 * labels[:, None]).double()
+    s = {name: tensor.double() for name, tensor in vector_state.items()}
+    hidden = torch.tanh(points @ s["layers.0.weight"].T + s["layers.0.bias"])
+    return torch.nn.functional.cross_entropy(hidden @ s["layers.2.weight"].T + s["layers.2.bias"], labels).item()
+
+
+def between(t, a, b):
+    return {name: (1 - t) * a[name].double() + t * b[name].double() for name in a}
+
+
+def test_distance_between_files_of_every_kind(folder, capsys):
+    code, out, _ = call(capsys, "distance", *MODEL, "--weights", "a.safetensors", "b.pt", "c.ckpt", "--json")
+    found = json.loads(out)
+    vectors = [torch.cat([t.reshape(-1) for t in state(seed).values()]).double() for seed in range(3)]
+    wanted = [[(a - b).norm().item() for b in vectors] for a in vectors]
+    assert code == 0
+    assert np.allclose(found["matrix"], wanted, rtol=1e-6)
+    assert found["names"] == ["a", "b", "c"]
+
+
+def test_a_line_has_the_loss_of_a_plain_loop(folder, capsys):
+    words = ("line", *MODEL, "--weights", "a.safetensors", "b.pt", "--points", "7", "--quiet", "--out", "my line")
+    code, _, err = call(capsys, *words)
+    assert (code, err) == (0, "")
+    found = Line.load(folder / "my line.npz")
+    wanted = [loss_at(between(alpha, state(0), state(1))) for alpha in found.alphas]
+    assert np.allclose(found.loss, wanted, rtol=1e-5)
+    assert {0.0, 1.0} <= set(found.alphas)
+    assert (folder / "my line.png").stat().st_size > 1000
+    assert (folder / "my line.html").exists()
+    assert not list(folder.glob(".*partial"))
+
+
+def test_a_plane_through_three_and_around_one(folder, capsys):
+    three = ("plane", *MODEL, "--weights", "a.safetensors", "b.pt", "c.ckpt", "--resolution", "5", "--json")
+    code, out, _ = call(capsys, *three, "--out", "three.npz")
+    found = Surface.load(folder / "three.npz")
+    assert code == 0
+    assert json.loads(out)["result"] == "three.npz"
+    for (u, v), seed in (((0, 0), 0), ((1, 0), 1), ((0, 1), 2)):
+        row, column = np.argmin(abs(found.beta - v)), np.argmin(abs(found.alpha - u))
+        assert found.loss[row, column] == pytest.approx(loss_at(state(seed)), rel=1e-5)
+    code, *_ = call(capsys, "plane", *MODEL, "--weights", "b.pt", "--resolution", "5", "--quiet")
+    around = Surface.load(folder / "plane.npz")
+    assert code == 0
+    assert around.loss[2, 2] == pytest.approx(loss_at(state(1)), rel=1e-5)
+
+
+def test_a_trajectory_and_a_line_with_a_loss_of_ones_own(folder, capsys):
+    words = ("trajectory", *MODEL, "--weights", "a.safetensors", "b.pt", "c.ckpt", "--resolution", "3", "--quiet")
+    code, *_ = call(capsys, *words)
+    assert code == 0
+    found = load(folder / "trajectory.npz")
+    assert np.allclose(found.loss, [loss_at(state(seed)) for seed in range(3)], rtol=1e-5)
+    words = ("line", *MODEL, "--weights", "a.safetensors", "--points", "5", "--loss", "net.py:loss", "--quiet")
+    assert call(capsys, *words)[0] == 0
+    assert Line.load(folder / "line.npz").loss[2] == pytest.approx(loss_at(state(0)), rel=1e-5)
+
+
+def test_a_dry_run_counts_and_computes_nothing(folder, capsys):
+    words = ("plane", *MODEL, "--weights", "a.safetensors", "--resolution", "11", "--dry-run")
+    code, out, _ = call(capsys, *words)
+    assert code == 0
+    assert "121 points x 30 examples = 3,630" in out
+    assert json.loads(call(capsys, *words, "--json")[1])["passes"] == 3630
+    assert not (folder / "plane.npz").exists()
+
+
+ORIGINAL = ("plane", *MODEL, "--weights", "a.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        ((*ORIGINAL[:-1], "nan.safetensors"), 1, "NaN"),
+        ((*ORIGINAL[:-1], "other.safetensors"), 1, "has shape (5"),
+        ((*ORIGINAL[:-1], "harm.pt"), 1, "runs nobody's pickled code"),
+        ((*ORIGINAL[:-1], "cut.safetensors"), 1, "damaged"),
+        ((*ORIGINAL[:-1], "words.pt"), 1, "words.pt"),
+        ((*ORIGINAL[:-1], "gone.pt"), 1, "no such weights file"),
+        ((*ORIGINAL, "b.pt"), 2, "one or three files"),
+        (("plane", "--weights", "a.safetensors", "--data", "net.py:blobs"), 2, "--model"),
+        (("plane", "--weights", "a.safetensors", "--model", "net.py:build"), 2, "--data"),
+        (("plane", "--model", "net.py:biuld", *MODEL[2:], "--weights", "b.pt"), 2, "did you mean 'build'"),
+        (("plane", "--model", "nett.py:build", *MODEL[2:], "--weights", "b.pt"), 2, "no such file"),
+        (("plane", *MODEL[:2], "--data", "digits", "--weights", "b.pt"), 1, "RuntimeError"),
+        ((*ORIGINAL, "--device", "abacus"), 2, "unknown device"),
+        ((*ORIGINAL, "--resolution", "1"), 2, "resolution"),
+        ((*ORIGINAL, "--out", "net.py/plane"), 1, "cannot write"),
+        ((*ORIGINAL, "--executor", "processes", "--workers", "0"), 2, "workers must be at least 1"),
+        ((*ORIGINAL, "--model-options", "width=7"), 1, "has shape"),
+        ((*ORIGINAL, "--model-options", "wide=7"), 2, "did you mean 'width'"),
+        (("line", *MODEL, "--weights", "a.safetensors", "b.pt", "c.ckpt"), 2, "one or two files"),
+        (("distance", *MODEL, "--weights", "a.safetensors"), 2, "at least two files"),
+        (("distance", "--weights", "a.safetensors", "b.pt"), 1, "--model"),
+        (("trajectory", *MODEL), 2, "--run FOLDER or --weights"),
+        (("trajectory", *MODEL, "--run", "nowhere"), 1, "nowhere"),
+    ],
+)
+def test_a_mistake_is_one_line_and_the_right_exit_code(folder, capsys, words, code, says):
+    found, _, err = call(capsys, *words, "--quiet")
+    assert (found, says in err, err.count("\n")) == (code, True, 1), err
+    assert err.startswith("orograph: ")
+    assert not (folder / "marker").exists()
+
+
+def test_an_exception_of_the_users_network_is_one_line_and_a_traceback_on_request(folder, capsys, monkeypatch):
+    monkeypatch.setenv("NET_BREAKS", "1")
+    code, _, err = call(capsys, *ORIGINAL, "--resolution", "5", "--quiet")
+    assert (code, err.count("\n")) == (1, 1)
+    assert "RuntimeError: my layer broke (OROGRAPH_DEBUG=1" in err
+    monkeypatch.setenv("OROGRAPH_DEBUG", "1")
+    with pytest.raises(RuntimeError, match="my layer broke"):
+        main([*ORIGINAL, "--resolution", "5", "--quiet"])
+
+
+def test_processes_give_the_bits_of_local_for_a_network_of_a_file_and_json_stands_alone(folder, capfd):
+    words = (*ORIGINAL, "--resolution", "5", "--threads", "1", "--json")
+    for name, how in (("here", ()), ("there", ("--executor", "processes", "--workers", "2"))):
+        code, out, err = call(capfd, *words, "--out", name, *how)
+        assert code == 0, err
+        assert json.loads(out)["result"] == f"{name}.npz"
+        assert ("the user's file is chatty" in err) or name == "there"  # loaded once in this process
+    assert Surface.load(folder / "here.npz").equals(Surface.load(folder / "there.npz"))
+
+
+SLOW = """
+def slowly(self, inputs):
+    import time
+    time.sleep(0.05)
+    return super_forward(self, inputs)
+
+if os.environ.get("NET_SLOW"):
+    Net.forward = slowly
+"""
+
+
+@pytest.mark.parametrize("executor", ["local", pytest.param("processes", marks=pytest.mark.slow)])
+def test_an_interrupted_plane_continues_from_its_rows(folder, capsys, executor):
+    path = folder / "net.py"
+    path.write_text(path.read_text() + SLOW)
+    words = (*ORIGINAL, "--resolution", "9", "--threads", "1", "--out", "p", "--quiet", "--executor", executor)
+    begun = subprocess.Popen(
+        [sys.executable, "-m", "orograph", *words],
+        env={**os.environ, "NET_SLOW": "1"},
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    patience = time.monotonic() + 100
+    while len(list(folder.glob(".p.partial/*/unit-*"))) < 2 and time.monotonic() < patience:
+        time.sleep(0.05)
+    os.killpg(begun.pid, signal.SIGINT)
+    _, err = begun.communicate(timeout=20)
+    assert begun.returncode == 130, err
+    assert "run the same command again to continue" in err
+    assert err.count("\n") == 1, err
+    rows = {row: row.stat().st_mtime_ns for row in folder.glob(".p.partial/*/unit-*")}
+    assert 2 <= len(rows) < 9
+    code, _, err = call(capsys, *words[:-2])
+    assert (code, err) == (0, "")
+    found = Surface.load(folder / "p.npz")
+    assert call(capsys, *words[:-2], "--out", "undisturbed")[0] == 0
+    assert found.equals(Surface.load(folder / "undisturbed.npz"))
+    assert not (folder / ".p.partial").exists()
