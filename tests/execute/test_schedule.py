@@ -243,7 +243,7 @@ linux = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /
 
 
 @linux
-@pytest.mark.parametrize("executor", ["local", "processes"])
+@pytest.mark.parametrize("executor", [pytest.param("local", marks=pytest.mark.slow), "processes"])
 def test_the_first_ctrl_c_finishes_the_tasks_in_hand_and_the_next_run_continues(tmp_path, executor):
     started = Started(tmp_path, executor)
     started.wait_for(2)

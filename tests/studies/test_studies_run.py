@@ -139,6 +139,7 @@ def same_numbers(one, other):
     )
 
 
+@pytest.mark.slow
 def test_processes_give_the_bits_of_local(whole, tmp_path):
     options = {**TINY, **dict.fromkeys(PARTS[1:], False)}
     assert same_numbers(run(whole[0], **options), run(tmp_path / "there", "processes", **options))
