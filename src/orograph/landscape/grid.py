@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from orograph._version import __version__
+from orograph.basics.errors import OrographError, TaskError
 from orograph.basics.files import atomic_path
 from orograph.basics.keys import content_key
 from orograph.objective import Measurement, Objective
@@ -82,13 +83,23 @@ def compute_unit(cells: Cells, unit: int) -> Values:
 
 
 def compute_units(cells: Cells, units: Sequence[int], folder: Path | None) -> dict[int, Values]:
-    """Measure several units and store each as it is done; what other processes run."""
+    """Measure several units and store each as it is done."""
     found = {}
     for unit in units:
         found[unit] = compute_unit(cells, unit)
         if folder is not None:
             _write_unit(folder / _unit_name(unit), found[unit])
     return found
+
+
+def compute_elsewhere(cells: Cells, units: Sequence[int], folder: Path | None) -> dict[int, Values]:
+    """:func:`compute_units` in another process; the user's exceptions come back as text, which survives the way."""
+    try:
+        return compute_units(cells, units, folder)
+    except OrographError:
+        raise
+    except Exception as error:
+        raise TaskError(f"{type(error).__name__}: {error}".split("\n")[0]) from None
 
 
 def evaluate(
@@ -131,7 +142,7 @@ def evaluate(
         # A few parcels for each worker: every one carries the network and the data with it.
         parcels = _PARCELS_PER_WORKER * int(getattr(executor, "_max_workers", 1))
         shares = [missing[start::parcels] for start in range(min(parcels, len(missing)))]
-        for future in as_completed([executor.submit(compute_units, cells, share, folder) for share in shares]):
+        for future in as_completed([executor.submit(compute_elsewhere, cells, share, folder) for share in shares]):
             values = future.result()
             keep(values)
             counts = sum(int(columns["n_examples"].sum()) for columns in values.values())

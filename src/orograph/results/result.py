@@ -42,7 +42,7 @@ def record(cls: type[_T]) -> type[_T]:
 class Result:
     """What a verb returns. Two results are compared field by field with :meth:`equals`."""
 
-    provenance: Provenance
+    provenance: Provenance = dataclasses.field(metadata={"compared": False})
 
     title: ClassVar[str] = "result"
 
@@ -80,11 +80,8 @@ class Result:
         return dict(plain(self))
 
     def equals(self, other: object) -> bool:
-        """Whether both hold the same numbers bit for bit (NaN equals NaN); provenance is not compared."""
-        if type(self) is not type(other):
-            return False
-        names = [field.name for field in dataclasses.fields(self) if field.name != "provenance"]
-        return all(_same(getattr(self, name), getattr(other, name)) for name in names)
+        """Whether both hold the same numbers bit for bit (NaN equals NaN); provenances are not compared."""
+        return _same(self, other)
 
     def summary(self) -> str:
         """A few lines in words: what was measured and what came out."""

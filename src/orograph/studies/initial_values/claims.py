@@ -6,12 +6,12 @@ threshold of Frankle et al. (2020). A claim is decided only where its whole 95 %
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from orograph.results import Claim, Distances, Line, Run
+from orograph.results import Claim, Distances, Line, Run, Verdict
 from orograph.studies.statistics import (
     Interval,
     above,
@@ -90,23 +90,22 @@ def start_to_end(own: Sequence[float], end: Distances) -> Claim:
 
 def barrier_separates(claim_id: str, statement: str, published: str, lines: Mapping[str, Line]) -> Claim:
     """A barrier lies between the networks of each pair."""
-    heights = error_barriers(lines)
-    measured, interval = finite_mean(heights), mean_interval(heights)
-    return Claim(
-        id=claim_id,
-        statement=statement,
-        published=published,
-        measured=measured,
-        interval=interval,
-        unit="error barrier (fraction)",
-        rule=f"mean error barrier above {SAME_MOUNTAIN:g} ({_PAIRS.format(n=len(heights))})",
-        verdict=above(measured, interval, SAME_MOUNTAIN),
-        note=_loss_barriers(lines),
-    )
+    return _barrier(claim_id, statement, published, lines, "above", above)
 
 
 def no_barrier(claim_id: str, statement: str, published: str, lines: Mapping[str, Line]) -> Claim:
     """No barrier worth the name lies between the networks."""
+    return _barrier(claim_id, statement, published, lines, "at most", at_most)
+
+
+def _barrier(
+    claim_id: str,
+    statement: str,
+    published: str,
+    lines: Mapping[str, Line],
+    side: str,
+    decide: Callable[[float, Interval | None, float], Verdict],
+) -> Claim:
     heights = error_barriers(lines)
     measured, interval = finite_mean(heights), _nonnegative(mean_interval(heights))
     return Claim(
@@ -116,8 +115,8 @@ def no_barrier(claim_id: str, statement: str, published: str, lines: Mapping[str
         measured=measured,
         interval=interval,
         unit="error barrier (fraction)",
-        rule=f"mean error barrier at most {SAME_MOUNTAIN:g} ({_PAIRS.format(n=len(heights))})",
-        verdict=at_most(measured, interval, SAME_MOUNTAIN),
+        rule=f"mean error barrier {side} {SAME_MOUNTAIN:g} ({_PAIRS.format(n=len(heights))})",
+        verdict=decide(measured, interval, SAME_MOUNTAIN),
         note=_loss_barriers(lines),
     )
 

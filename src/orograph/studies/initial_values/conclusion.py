@@ -244,13 +244,13 @@ class _Conclusion:
         )
 
     def barriers(self, lines: dict[str, Line]) -> Table:
-        columns = ("pair", "loss barrier (nats)", "standard error", "at t", "error barrier", "at t (error)")
+        columns = ("pair", "distance", "loss barrier (nats)", "standard error", "at t", "error barrier", "at t (error)")
         rows = []
         for line in lines.values():
             wall = line.barrier
             assert wall is not None
             error = "" if wall.error_height is None else wall.error_height
-            rows.append(("-".join(line.names), wall.height, wall.se, wall.at, error, wall.error_at))
+            rows.append(("-".join(line.names), line.length, wall.height, wall.se, wall.at, error, wall.error_at))
         return Table("Barriers", columns, tuple(rows), "The loss barrier's maximum is refined between grid points.")
 
     def arm_table(self, tasks: list[str]) -> Table:

@@ -115,12 +115,11 @@ class _Planner:
         return found + self.pictures("abyss", [f"abyss {name}" for name in _ARM], "final", loss="abyss")
 
     def pictures(self, part: str, runs: list[str], moment: str | float, loss: str = "cross_entropy") -> list[Task]:
-        """Lines between all pairs of three networks, their distances, and the plane through them."""
+        """Lines between all pairs of three networks, and the plane through them."""
         found = [
             self.line(f"{part}: line {_ARM[i]}-{_ARM[j]}", (runs[i], runs[j]), moment, (_ARM[i], _ARM[j]), loss)
             for i, j in ((0, 1), (0, 2), (1, 2))
         ]
-        found.append(self.distances(f"{part}: distances", [(run, moment) for run in runs], _ARM))
         if self.options.planes:
             found.append(self.plane(f"{part}: plane", runs, moment, loss))
         return found
