@@ -361,3 +361,11 @@ def test_a_compiled_network_agrees():
     plain = Objective(model, split, batchnorm="frozen")
     for factor in (1.0, 1.1):
         assert compiled(factor * weights).loss == pytest.approx(plain(factor * weights).loss, rel=1e-4)
+
+
+def test_a_dataset_a_loader_and_a_pair_of_tensors_are_welcome_as_they_are():
+    model, split = TupleNet(), vectors(30)
+    dataset = torch.utils.data.TensorDataset(split.inputs, split.targets)
+    expected = Objective(model, split)(Weights.of(model)).loss
+    for source in (dataset, torch.utils.data.DataLoader(dataset, batch_size=7), (split.inputs, split.targets)):
+        assert Objective(model, source, calibration=source)(Weights.of(model)).loss == pytest.approx(expected, rel=1e-6)

@@ -390,7 +390,7 @@ def test_a_run_that_diverges_says_when_and_keeps_what_it_had(tmp_path):
     ("call", "error", "says"),
     [
         (lambda: fit(dense(), blobs(), Recipe(crop=2)), UsageError, "need images"),
-        (lambda: fit(dense(), [1, 2]), UsageError, "Data, a Split or a BatchList, not a list"),
+        (lambda: fit(dense(), [1, 2]), UsageError, "a Dataset or a DataLoader, not a list"),
         (lambda: fit(dense(), blobs(), Recipe(direction="climb"), loss="mse"), UsageError, "leave loss= out"),
         (lambda: fit(dense(), blobs(), Recipe(label_smoothing=0.1), loss="mse"), UsageError, "label_smoothing"),
         (lambda: fit(dense(), blobs(), loss="cross_entropi"), UsageError, "did you mean 'cross_entropy'"),
@@ -405,3 +405,14 @@ def test_impossible_requests_are_refused_in_one_line(call, error, says):
     with pytest.raises(error, match=r"^[^\n]+$") as caught:
         call()
     assert says in str(caught.value)
+
+
+def test_a_loader_of_the_users_own_trains_like_the_tensors_in_it():
+    x, y = torch.randn(20, 3), torch.randint(0, 2, (20,))
+    ends = []
+    for source in (Split(x, y), torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, y), batch_size=6)):
+        torch.manual_seed(0)
+        run = fit(torch.nn.Linear(3, 2), source, Recipe(epochs=2, batch_size=8), test=source)
+        ends.append(run.final.weights.vector)
+        assert run.test_accuracy is not None
+    assert torch.equal(*ends)

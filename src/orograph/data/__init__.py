@@ -9,6 +9,7 @@ from orograph.data.data import Data
 from orograph.data.loading import load
 from orograph.data.sources import known
 from orograph.data.split import BatchList, Examples, Split
+from orograph.data.user import as_examples
 
 __all__ = [
     "Augmentation",
@@ -16,6 +17,7 @@ __all__ = [
     "Data",
     "Examples",
     "Split",
+    "as_examples",
     "crop",
     "cutout",
     "flip",

@@ -66,14 +66,21 @@ def data_from_object(source: Any, *, name: str = "user data", seed: int = 0) -> 
     if all(isinstance(part, (Tensor, np.ndarray)) for part in source):
         raise UsageError("two arrays are one set; give both: ((train inputs, targets), (test inputs, targets))")
     sets = [
-        _examples(part, f"{name}, {which} set", seed) for part, which in zip(source, ("train", "test"), strict=True)
+        as_examples(part, f"{name}, {which} set", seed) for part, which in zip(source, ("train", "test"), strict=True)
     ]
     if sets[0].kind != sets[1].kind:
         raise DataError(f"{name}: train batches are of kind {sets[0].kind}, test batches of kind {sets[1].kind}")
     return Data(sets[0], sets[1], name=name, class_names=named_classes(name, sets, _declared_classes(source[0])))
 
 
-def _examples(part: Any, where: str, seed: int) -> Examples:
+def as_examples(part: Any, where: str = "the data", seed: int = 0) -> Examples:
+    """Examples from a Dataset, a DataLoader, or a pair (inputs, targets) of tensors or arrays; Examples as they are.
+
+    Raises
+    ------
+    UsageError
+        It is none of these. DataError: it cannot be read, is empty, or holds values that are not finite.
+    """
     if isinstance(part, Examples):
         return part
     try:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from orograph.basics.errors import DataError, UsageError
 from orograph.basics.numerics import Precision, arithmetic, resolve_device, storage_dtype
 from orograph.basics.seeds import derive, reseed
-from orograph.data import Examples
+from orograph.data import Examples, as_examples
 from orograph.objective.batches import calibration_subset, hold
 from orograph.objective.batchnorm import BatchMode, Policy, Recalibration, policy_of, tracking_layers
 from orograph.objective.criterion import Criterion, LossFunction, forward
@@ -42,12 +42,12 @@ class Objective:
     model : nn.Module
         Any network. It is borrowed for each measurement and comes back bit for bit (weights, buffers, mode,
         ``requires_grad``, gradients, random state), also after an exception.
-    split : Examples
-        What heights are measured on, e.g. ``data.test``.
+    split : Examples, Dataset, DataLoader or a pair (inputs, targets)
+        What heights are measured on, e.g. ``data.test``; read once and held in memory.
     loss : "cross_entropy", "abyss", "mse", or a callable ``loss(model, batch)``
         A callable returns the batch's mean or one value per example.
     metrics : names ("accuracy", "top5") or callables ``metric(model, batch)``; default: accuracy where labels exist.
-    calibration : Examples, optional
+    calibration : the same kinds, optional
         Training examples from which batch-norm statistics are re-estimated.
     batchnorm : "frozen", "recalibrate", "batch"
         See :mod:`orograph.objective.batchnorm`. Default: ``recalibrate`` for networks with batch norm where there is
@@ -69,11 +69,11 @@ class Objective:
     def __init__(
         self,
         model: nn.Module,
-        split: Examples,
+        split: Any,
         *,
         loss: str | LossFunction = "cross_entropy",
         metrics: Sequence[str | LossFunction] | None = None,
-        calibration: Examples | None = None,
+        calibration: Any = None,
         batchnorm: Policy | None = None,
         precision: Precision = "float32",
         tolerance: float = 0.0,
@@ -86,16 +86,17 @@ class Objective:
         compile: bool = False,
         name: str = "",
     ) -> None:
-        if not len(split):
+        examples = as_examples(split)
+        if not len(examples):
             raise DataError("there are no examples to measure a loss on")
         if batch_size < 1 or tolerance < 0 or calibration_examples < 2:
             raise UsageError("batch_size must be at least 1, tolerance at least 0 and calibration_examples at least 2")
         self.model = model
-        self.split = split
-        self.calibration = calibration
+        self.split = examples
+        self.calibration: Examples | None = None if calibration is None else as_examples(calibration)
         self.criterion = Criterion(loss, metrics)
         self.device = resolve_device(device)
-        has_images = split.kind == "pair" and split.inputs.dim() == 4
+        has_images = examples.kind == "pair" and examples.inputs.dim() == 4
         convolves = any(isinstance(module, nn.Conv2d) for module in model.modules())
         self.settings = Settings(
             policy_of(model, batchnorm, has_calibration=calibration is not None),

@@ -13,12 +13,13 @@ from typing import Any, Literal
 
 import torch
 from torch import nn
+from torch.utils.data import DataLoader, Dataset
 
 from orograph._version import __version__
 from orograph.basics.errors import UsageError
 from orograph.basics.numerics import arithmetic, resolve_device
 from orograph.basics.seeds import isolated_randomness
-from orograph.data import Data, Examples
+from orograph.data import Data, Examples, as_examples
 from orograph.objective import Criterion, Measurement, Objective
 from orograph.objective.criterion import LossFunction
 from orograph.results import Checkpoint, Cost, Provenance, Run
@@ -37,13 +38,13 @@ Start = Weights | Checkpoint | str | Path
 
 def fit(
     model: nn.Module,
-    data: Data | Examples,
+    data: Data | Examples | Dataset[Any] | DataLoader[Any],
     recipe: Recipe | None = None,
     *,
     seed: int | Streams = 0,
     start: Start | None = None,
     loss: str | LossFunction | None = None,
-    test: Examples | Literal[False] | None = None,
+    test: Examples | Dataset[Any] | DataLoader[Any] | Literal[False] | None = None,
     out: str | Path | None = None,
     name: str = "run",
     device: str | torch.device = "auto",
@@ -57,7 +58,7 @@ def fit(
 
     Parameters
     ----------
-    data : Data, or the training examples alone
+    data : Data, or the training examples alone (a Split, Dataset or DataLoader; read once, orograph makes the batches)
     recipe : every option of training; the default is ``Recipe()``
     seed : one seed for all streams, or ``Streams`` with one for each. The network's own initial values are not drawn
         here: it is trained from where it stands.
@@ -253,18 +254,18 @@ class _Training:
         return self._seconds[0] + cpu, self._seconds[1] + wall
 
 
-def _examples(data: Data | Examples, test: Examples | Literal[False] | None) -> tuple[Examples, Examples | None]:
+def _examples(data: Any, test: Any) -> tuple[Examples, Examples | None]:
     """What to train on and what to measure on (None: nothing)."""
-    if not isinstance(data, (Data, Examples)):
+    if not isinstance(data, (Data, Examples, Dataset, DataLoader)):
         raise UsageError(
-            f"data must be Data, a Split or a BatchList, not a {type(data).__name__}; og.data.load takes your own "
-            "datasets and loaders"
+            f"data must be Data, a Split, a Dataset or a DataLoader, not a {type(data).__name__}; "
+            "og.data.load((train_set, test_set)) makes Data of your own"
         )
-    train = data.train if isinstance(data, Data) else data
+    train = data.train if isinstance(data, Data) else as_examples(data, "the training data")
     if test is False:
         return train, None
     if test is not None:
-        return train, test
+        return train, as_examples(test, "the test data")
     return train, data.test if isinstance(data, Data) else None
 
 
