@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import pickle
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +23,23 @@ from torch import Tensor, nn
 from orograph.basics.errors import WeightsError, nearest
 from orograph.basics.files import atomic_path
 from orograph.weights.layout import Layout, Slot, layout_of
-from orograph.weights.weights import Weights
 
 _FORMAT = "orograph-weights-1"
 
 
-def save_weights(weights: Weights, path: Path) -> Path:
-    """Write ``weights`` to ``path`` in one step. Raises StoreError where it cannot be written."""
-    tensors: dict[str, Tensor] = {}
-    for name, view in weights.tensors():
-        tensors[name] = _storable(view)
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """What makes up a point: see :class:`orograph.weights.Weights`."""
+
+    vector: Tensor
+    layout: Layout
+    buffers: dict[str, Tensor]
+    fixed: dict[str, Tensor]
+
+
+def write_parts(weights: Parts, path: Path) -> Path:
+    """Write a point to ``path`` in one step. Raises StoreError where it cannot be written."""
+    tensors = {slot.name: _storable(slot.view(weights.vector)) for slot in weights.layout.slots}
     for name, tensor in (weights.buffers | weights.fixed).items():
         tensors[name] = _storable(tensor)
     metadata = {
@@ -47,8 +54,8 @@ def save_weights(weights: Weights, path: Path) -> Path:
     return path
 
 
-def load_weights(path: Path, model: nn.Module | None = None) -> Weights:
-    """Read weights from ``path``.
+def read_parts(path: Path, model: nn.Module | None = None) -> Parts:
+    """Read a point from ``path``.
 
     A file of orograph's own needs no ``model``; with one, the two are checked against each other. A foreign state
     dict needs it. Common wrappings (``state_dict``, ``model``, a ``module.`` or ``model.`` prefix) are seen through.
@@ -98,7 +105,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     return {str(name): tensor for name, tensor in content.items()}, {}
 
 
-def _own(tensors: dict[str, Tensor], metadata: dict[str, str], path: Path) -> Weights:
+def _own(tensors: dict[str, Tensor], metadata: dict[str, str], path: Path) -> Parts:
     try:
         slots = tuple(
             Slot(**{**slot, "shape": tuple(slot["shape"]), "aliases": tuple(slot["aliases"])})
@@ -113,16 +120,15 @@ def _own(tensors: dict[str, Tensor], metadata: dict[str, str], path: Path) -> We
         fixed = {name: _restored(tensors[name], dtype) for name, dtype in json.loads(metadata["fixed"]).items()}
     except (KeyError, ValueError, TypeError, RuntimeError, AttributeError) as error:
         raise WeightsError(f"{path} is damaged: its description does not fit its tensors ({error})") from error
-    return Weights(vector, layout, buffers, fixed)
+    return Parts(vector, layout, buffers, fixed)
 
 
-def _foreign(tensors: dict[str, Tensor], model: nn.Module, path: Path) -> Weights:
+def _foreign(tensors: dict[str, Tensor], model: nn.Module, path: Path) -> Parts:
     state = model.state_dict()
     for prefix in ("module.", "model.", "_orig_mod."):
         if all(name.startswith(prefix) for name in tensors) and not all(name in state for name in tensors):
             tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
     layout = layout_of(model)
-    known = Weights.of(model)
     missing = [name for name in state if name not in tensors and not _tied_elsewhere(layout, name, tensors)]
     if missing:
         raise WeightsError(f"{path} lacks {missing[0]!r}{nearest(missing[0], tensors)}; is it of another network?")
@@ -138,9 +144,11 @@ def _foreign(tensors: dict[str, Tensor], model: nn.Module, path: Path) -> Weight
     for slot in layout.slots:
         name = next(name for name in (slot.name, *slot.aliases) if name in tensors)
         slot.view(vector).copy_(tensors[name])
-    buffers = {name: tensors.get(name, buffer.cpu()) for name, buffer in known.buffers.items()}
-    fixed = {name: tensors.get(name, parameter.cpu()) for name, parameter in known.fixed.items()}
-    return Weights(vector, layout, buffers, fixed)
+    chosen = {name for slot in layout.slots for name in (slot.name, *slot.aliases)}
+    rest = {name: p for name, p in model.named_parameters() if name not in chosen}
+    buffers = {name: tensors.get(name, buffer.detach().cpu().clone()) for name, buffer in model.named_buffers()}
+    fixed = {name: tensors.get(name, parameter.detach().cpu().clone()) for name, parameter in rest.items()}
+    return Parts(vector, layout, buffers, fixed)
 
 
 def _tied_elsewhere(layout: Layout, name: str, tensors: dict[str, Tensor]) -> bool:

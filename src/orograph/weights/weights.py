@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from orograph.basics.errors import WeightsError
+from orograph.weights.files import Parts, read_parts, write_parts
 from orograph.weights.layout import Layout, Select, layout_of
 
 if TYPE_CHECKING:
@@ -65,17 +66,16 @@ class Weights:
 
     @classmethod
     def load(cls, path: str | Path, model: nn.Module | None = None) -> Self:
-        """Read weights; see :func:`orograph.weights.files.load_weights`."""
-        from orograph.weights.files import load_weights
+        """Read weights from a file of orograph's own, or a foreign state dict of ``model``.
 
-        found = load_weights(Path(path), model)
+        Raises WeightsError with one line for whatever cannot be used; see :mod:`orograph.weights.files`.
+        """
+        found = read_parts(Path(path), model)
         return cls(found.vector, found.layout, found.buffers, found.fixed)
 
     def save(self, path: str | Path) -> Path:
         """Write a safetensors file that is also an ordinary state dict; see :mod:`orograph.weights.files`."""
-        from orograph.weights.files import save_weights
-
-        return save_weights(self, Path(path))
+        return write_parts(Parts(self.vector, self.layout, self.buffers, self.fixed), Path(path))
 
     def put_into(self, model: nn.Module) -> None:
         """Copy this point into ``model`` in place: parameters keep their identity, storage and strides.
