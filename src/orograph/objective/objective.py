@@ -166,8 +166,8 @@ class Objective:
         """The same objective with other :class:`Settings`, e.g. ``batchnorm="frozen"`` or ``precision="float64"``."""
         other = copy.copy(self)
         other.settings = replace(self.settings, **changes)
-        has_calibration = self.calibration is not None
-        policy_of(self.model, other.settings.batchnorm, has_calibration=has_calibration)
+        policy = policy_of(self.model, other.settings.batchnorm, has_calibration=self.calibration is not None)
+        other.settings = replace(other.settings, batchnorm=policy)
         other.cost = Cost()
         other._dtype = storage_dtype(other.settings.precision)
         other._workspace, other._runner = None, Runner(self.model, other.settings)
