@@ -43,9 +43,9 @@ class InitialValues:
     """Test examples used for planes (lines, barriers and accuracies use all of them)."""
     line_points: int = 61
     """Points on each line over (-1, 2)."""
-    plane_points: int = 41
+    plane_points: int = 33
     """Points along each axis of the planes through three networks."""
-    neighbourhood_points: int = 31
+    neighbourhood_points: int = 25
     """Points along each axis of the filter-normalised neighbourhoods."""
     frame: Literal["oblique", "orthonormal"] = "oblique"
     """Planes with A, B, C at (0,0), (1,0), (0,1) as in the issue, or with true angles and lengths."""
