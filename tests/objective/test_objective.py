@@ -369,3 +369,38 @@ def test_a_dataset_a_loader_and_a_pair_of_tensors_are_welcome_as_they_are():
     expected = Objective(model, split)(Weights.of(model)).loss
     for source in (dataset, torch.utils.data.DataLoader(dataset, batch_size=7), (split.inputs, split.targets)):
         assert Objective(model, source, calibration=source)(Weights.of(model)).loss == pytest.approx(expected, rel=1e-6)
+
+
+class Viewer(nn.Module):
+    """Flattens with .view, as many networks do, which fails on channels-last activations."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv, self.norm, self.out = nn.Conv2d(channels, 4, 3), nn.BatchNorm2d(4), nn.Linear(4 * 36, 3)
+
+    def forward(self, x):
+        return self.out(torch.relu(self.norm(self.conv(x))).view(len(x), -1))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("policy", ["frozen", "recalibrate", "batch"])
+def test_a_network_that_flattens_with_view_is_measured_all_the_same(channels, policy):
+    x, y = torch.randn(40, channels, 8, 8), torch.randint(0, 3, (40,))
+    model = trained_statistics(Viewer(channels), x)
+    options = {"calibration": (x, y), "batchnorm": policy, "batch_size": 40}
+    found = Objective(model, (x, y), **options)(Weights.of(model))
+    plain = Objective(model, (x, y), channels_last=False, fold=False, **options)(Weights.of(model))
+    assert found.loss == pytest.approx(plain.loss, rel=1e-5)
+    assert found.n_examples == 40
+
+
+def test_an_image_of_one_channel_is_laid_out_pixel_by_pixel_without_changing_a_value():
+    from orograph.objective.batches import channels_last
+
+    for shape in ((5, 1, 4, 6), (5, 3, 4, 6), (1, 1, 1, 1)):
+        images = torch.randn(shape)
+        laid = channels_last(images)
+        assert torch.equal(laid, images)
+        assert laid.is_contiguous(memory_format=torch.channels_last)
+        if shape[2] > 1:
+            assert nn.Conv2d(shape[1], 8, 3, padding=1)(laid).stride()[1] == 1

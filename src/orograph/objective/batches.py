@@ -33,10 +33,22 @@ def hold(examples: Examples, settings: Settings, device: torch.device, *, shuffl
                 tensor = tensor.float()  # parameters are held in float32, and both must agree
         tensor = tensor.to(device)
         if settings.channels_last and tensor.dim() == 4 and tensor.is_floating_point():
-            tensor = tensor.contiguous(memory_format=torch.channels_last)
+            tensor = channels_last(tensor)
         return tensor
 
     return [map_tensors(prepare, batch) for batch in examples.batches(size, order)]
+
+
+def channels_last(images: Tensor) -> Tensor:
+    """(n, c, h, w) laid out pixel by pixel, in which convolutions and above all poolings are faster.
+
+    Images of one channel are the same bytes in both layouts, and torch then keeps the slower one for all that follows;
+    strides that say otherwise decide it.
+    """
+    n, channels, height, width = images.shape
+    if channels > 1:
+        return images.contiguous(memory_format=torch.channels_last)
+    return images.contiguous().as_strided((n, 1, height, width), (height * width, 1, width, 1))
 
 
 def calibration_subset(examples: Examples, settings: Settings) -> Examples:

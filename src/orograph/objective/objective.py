@@ -223,6 +223,17 @@ class Objective:
     # -- inside --------------------------------------------------------------------------------------------------
 
     def _measure(self, keep_examples: bool) -> Measurement:
+        try:
+            return self._measured(keep_examples)
+        except RuntimeError as error:
+            if not self.settings.channels_last or "view" not in str(error):
+                raise
+            # The network calls .view on its activations, which only the ordinary memory format allows.
+            self.settings = replace(self.settings, channels_last=False)
+            self._batches = self._calibration_batches = None
+            return self._measured(keep_examples)
+
+    def _measured(self, keep_examples: bool) -> Measurement:
         layers = tracking_layers(self.model)
         if self.settings.batchnorm == "recalibrate":
             self._recalibrate(layers)
