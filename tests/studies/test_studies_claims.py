@@ -68,6 +68,25 @@ def test_intervals_that_cannot_be_had_are_none():
     assert math.isnan(statistics.finite_mean([]))
 
 
+def test_three_heights_that_are_all_far_above_zero_bound_their_mean_from_below():
+    heights = [0.2, 0.4, 0.6]
+    assert statistics.mean_interval(heights)[0] < 0  # Student's t with two degrees of freedom knows nothing
+    assert statistics.height_interval(heights)[0] == pytest.approx(0.2 * 0.025 ** (1 / 3))
+    assert statistics.height_interval(heights)[1] == statistics.mean_interval(heights)[1]
+    even = [0.400, 0.401, 0.402]
+    assert statistics.height_interval(even) == statistics.mean_interval(even)
+    assert statistics.height_interval([0.0, 0.0, 0.3])[0] == 0
+    assert statistics.height_interval([0.1]) is None
+
+
+@pytest.mark.parametrize("shape", [0.3, 1.0, 4.0])
+def test_the_lower_end_for_heights_holds_also_for_skewed_ones(shape):
+    generator = np.random.default_rng(0)
+    samples = generator.gamma(shape, 1 / shape, size=(4000, 3))  # mean 1
+    too_high = np.mean([statistics.height_interval(sample)[0] > 1 for sample in samples])
+    assert too_high < 0.05
+
+
 def test_the_jackknife_of_a_mean_is_the_mean_interval():
     values = np.array([0.3, 1.7, 0.9, 2.2, -0.4])
     found = statistics.jackknife_interval(lambda chosen: float(values[chosen].mean()), len(values))

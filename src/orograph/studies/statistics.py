@@ -23,6 +23,22 @@ def mean_interval(values: ArrayLike, level: float = 0.95) -> Interval | None:
     return float(found.mean()) - reach, float(found.mean()) + reach
 
 
+def height_interval(values: ArrayLike, level: float = 0.95) -> Interval | None:
+    """Interval of the mean of heights, which cannot be negative; None for fewer than two.
+
+    Student's t, whose lower end is hopeless for three very different heights, and for it a second bound that needs no
+    normal distribution: if the mean were m, each of n independent heights would reach the lowest one h with a
+    probability of at most m / h (Markov), all of them with (m / h)^n. So m is at least h (0.025)^(1/n), or less than
+    one sample in forty would look like this one. The higher of the two lower ends counts.
+    """
+    found = np.asarray(values, dtype=np.float64)
+    student = mean_interval(found, level)
+    if student is None:
+        return None
+    lowest = max(float(found.min()), 0.0)
+    return max(student[0], lowest * ((1 - level) / 2) ** (1 / len(found))), max(student[1], 0.0)
+
+
 def deviation_interval(values: ArrayLike, level: float = 0.95) -> Interval | None:
     """Chi-square interval of the standard deviation of normal values; None for fewer than two."""
     found = np.asarray(values, dtype=np.float64)

@@ -18,14 +18,14 @@ from orograph.studies.statistics import (
     at_most,
     deviation_interval,
     finite_mean,
+    height_interval,
     jackknife_interval,
-    mean_interval,
 )
 
 SAME_MOUNTAIN = 0.02
 _EQUAL_ACCURACY = 0.01
 _EQUAL_DISTANCES = 0.05
-_PAIRS = "95 % interval of the mean over {n} pairs"
+_PAIRS = "95 % interval of a mean height over {n} pairs, taken as independent"
 
 
 def equal_accuracy(runs: Sequence[Run]) -> Claim:
@@ -107,7 +107,7 @@ def _barrier(
     decide: Callable[[float, Interval | None, float], Verdict],
 ) -> Claim:
     heights = error_barriers(lines)
-    measured, interval = finite_mean(heights), _nonnegative(mean_interval(heights))
+    measured, interval = finite_mean(heights), height_interval(heights)
     return Claim(
         id=claim_id,
         statement=statement,
@@ -142,7 +142,7 @@ def shallower(different: Mapping[str, Line], same: Mapping[str, Line]) -> Claim:
 def many_abysses(runs: Sequence[Run], lines: Mapping[str, Line]) -> Claim:
     """The abyss has many bottoms: between two of them accuracy rises."""
     rises = [accuracy_rise(line) for line in lines.values()]
-    measured, interval = finite_mean(rises), mean_interval(rises)
+    measured, interval = finite_mean(rises), height_interval(rises)
     bottoms = [float(run.test_accuracy[-1]) for run in runs if run.test_accuracy is not None]
     return Claim(
         id="many-abysses",
