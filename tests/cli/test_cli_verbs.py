@@ -87,7 +87,7 @@ def test_a_plane_through_three_and_around_one(folder, capsys):
         row, column = np.argmin(abs(found.beta - v)), np.argmin(abs(found.alpha - u))
         assert found.loss[row, column] == pytest.approx(loss_at(state(seed)), rel=1e-5)
     code, *_ = call(capsys, "plane", *MODEL, "--weights", "b.pt", "--resolution", "5", "--quiet")
-    around = Surface.load(folder / "plane.npz")
+    around = Surface.load(folder / "plane-b.npz")
     assert code == 0
     assert around.loss[2, 2] == pytest.approx(loss_at(state(1)), rel=1e-5)
 
@@ -96,11 +96,11 @@ def test_a_trajectory_and_a_line_with_a_loss_of_ones_own(folder, capsys):
     words = ("trajectory", *MODEL, "--weights", "a.safetensors", "b.pt", "c.ckpt", "--resolution", "3", "--quiet")
     code, *_ = call(capsys, *words)
     assert code == 0
-    found = load(folder / "trajectory.npz")
+    found = load(folder / "trajectory-a-b-c.npz")
     assert np.allclose(found.loss, [loss_at(state(seed)) for seed in range(3)], rtol=1e-5)
     words = ("line", *MODEL, "--weights", "a.safetensors", "--points", "5", "--loss", "net.py:loss", "--quiet")
     assert call(capsys, *words)[0] == 0
-    assert Line.load(folder / "line.npz").loss[2] == pytest.approx(loss_at(state(0)), rel=1e-5)
+    assert Line.load(folder / "line-a.npz").loss[2] == pytest.approx(loss_at(state(0)), rel=1e-5)
 
 
 def test_a_dry_run_counts_and_computes_nothing(folder, capsys):
@@ -109,7 +109,7 @@ def test_a_dry_run_counts_and_computes_nothing(folder, capsys):
     assert code == 0
     assert "121 points x 30 examples = 3,630" in out
     assert json.loads(call(capsys, *words, "--json")[1])["passes"] == 3630
-    assert not (folder / "plane.npz").exists()
+    assert not (folder / "plane-a.npz").exists()
 
 
 ORIGINAL = ("plane", *MODEL, "--weights", "a.safetensors")
@@ -209,3 +209,25 @@ def test_an_interrupted_plane_continues_from_its_rows(folder, capsys, executor):
     assert call(capsys, *words[:-2], "--out", "undisturbed")[0] == 0
     assert found.equals(Surface.load(folder / "undisturbed.npz"))
     assert not (folder / ".p.partial").exists()
+
+
+def test_options_of_the_other_kind_of_plane_are_refused_and_not_ignored(folder, capsys):
+    for weights, words in ((("b.pt",), ("--u", "0", "0.3")), (("a.safetensors", "b.pt", "c.ckpt"), ("--span", "2"))):
+        code, out, err = call(capsys, "plane", *MODEL, "--weights", *weights, *words)
+        assert (code, out) == (2, "")
+        assert words[0] in err
+
+
+def test_a_fault_of_the_users_network_names_the_network_and_the_data(folder, capsys):
+    (folder / "broken.py").write_text(
+        "from net import *\n"
+        "class Broken(build().__class__):\n"
+        "    def forward(self, *words):\n"
+        "        raise KeyError('nothing here')\n"
+    )
+    words = ("plane", "--model", "broken.py:Broken", *MODEL[2:], "--weights", "b.pt", "--resolution", "3")
+    code, _, err = call(capsys, *words, "--quiet")
+    assert code == 1
+    assert err.count("\n") == 1
+    assert "network 'broken.py:Broken' failed on data" in err
+    assert "nothing here" in err

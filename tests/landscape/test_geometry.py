@@ -115,5 +115,5 @@ def test_given_alphas_that_miss_a_network_are_refused_with_a_number_that_works()
     with pytest.raises(UsageError, match="ascending"):
         given_axis([1.0, 0.0], ())
     for span in ((1, 1), (2, 1), (0, float("nan"))):
-        with pytest.raises(UsageError, match="smaller to a larger"):
+        with pytest.raises(UsageError, match="smaller to a larger finite"):
             axis(span, 5, ())

@@ -55,7 +55,7 @@ def test_a_line_shows_its_models_its_chord_and_where_the_barrier_is_highest():
     places = _points(axes)
     assert {(0.0, 0.3), (1.0, 0.3)} <= places
     assert (line.barrier.at, round(line.barrier.loss_at, 6)) in places
-    assert "barrier 1.9 ± 0.03 nats at t = 0.471" in axes.get_title()
+    assert "barrier 1.9 ± 0.031 nats at t = 0.471" in axes.get_title()
     assert {"A", "B"} <= set(_words(axes))
     assert axes.collections  # the standard-error band
 

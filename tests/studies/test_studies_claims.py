@@ -46,7 +46,8 @@ def lines(*heights, rises=None):
         barrier = made(Barrier, height=1.0, error_height=height, resolved=True) if height is not None else None
         rise = rises[index] if rises else 0.0
         accuracy = 0.1 + 0.2 * alphas + rise * np.array([0, 0.5, 1, 0.5, 0])
-        found[str(index)] = made(Line, barrier=barrier, alphas=alphas, accuracy=accuracy)
+        counted = np.full(5, 10_000)
+        found[str(index)] = made(Line, barrier=barrier, alphas=alphas, accuracy=accuracy, n_examples=counted)
     return found
 
 
@@ -206,3 +207,10 @@ def test_the_welch_interval_is_scipys():
     a, b = [0.5, 0.7, 0.6, 0.65], [0.1, 0.3, 0.15]
     wanted = stats.ttest_ind(a, b, equal_var=False).confidence_interval()
     assert claims._difference_interval(a, b) == pytest.approx((wanted.low, wanted.high))
+
+
+def test_three_equal_heights_are_known_no_better_than_to_one_example():
+    assert statistics.height_interval([0.0, 0.0, 0.0]) == (0.0, 0.0)
+    low, high = statistics.height_interval([0.0, 0.0, 0.0], resolution=1 / 360)
+    assert low == 0.0
+    assert high == pytest.approx(statistics.mean_interval([-1 / 360, 0.0, 1 / 360])[1])

@@ -20,8 +20,8 @@ class LineOptions(Pictures):
     """Range of alpha; default -1 2 through two networks (0 is the first, 1 the second), -1 1 from one."""
     points: int = 61
     """Points on the line; rounded up until both networks lie on it."""
-    normalization: Literal["filter", "layer", "tensor", "none"] = "filter"
-    """How a random direction is scaled."""
+    normalization: Literal["filter", "layer", "tensor", "none"] | None = None
+    """From one network: how the random direction is scaled; default filter."""
 
 
 def main(words: list[str]) -> None:
@@ -29,6 +29,8 @@ def main(words: list[str]) -> None:
     options = parse(LineOptions, words, "line")
     if len(options.weights) not in (1, 2):
         raise UsageError(f"give one or two files with --weights, not {len(options.weights)}")
+    if len(options.weights) == 2 and options.normalization is not None:
+        raise UsageError("--normalization belongs to a line from one network, not to one between two")
     from orograph.landscape import line
     from orograph.landscape.axes import axis
 

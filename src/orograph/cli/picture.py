@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from orograph.basics.errors import Interrupted
+from orograph.basics.errors import Interrupted, OrographError, TaskError
 from orograph.cli.output import emit, progress_line, tell, write_pictures
 from orograph.cli.subject import Pictures, tell_plan
 from orograph.results import Result
@@ -21,13 +21,22 @@ def draw(options: Pictures, verb: str, points: int, objective: Any, measure: Cal
     partial = options.partial(verb)
     progress, end = progress_line(verb, quiet=options.quiet)
     try:
-        with options.pool() as executor:
+        with options.pool(objective) as executor:
             result = measure(executor=executor, partial=partial, progress=progress)
+    except OrographError:
+        raise
+    except Exception as error:  # most likely the user's own network or loss: say so, in one line
+        if os.environ.get("OROGRAPH_DEBUG"):
+            raise
+        reason = f"{type(error).__name__}: {str(error).strip()}".split("\n")[0]
+        raise TaskError(
+            f"network {options.model!r} failed on data {options.data!r}: {reason} (OROGRAPH_DEBUG=1 shows where)"
+        ) from error
     except KeyboardInterrupt as error:
         raise Interrupted("interrupted; finished rows are kept, run the same command again to continue") from error
     finally:
         end()
-    files = write_pictures(result, options.out or Path(verb))
+    files = write_pictures(result, options.stem(verb))
     shutil.rmtree(partial, ignore_errors=True)
     emit(result, as_json=options.json, extra=files)
     tell("wrote " + ", ".join(files.values()), quiet=options.quiet or options.json)

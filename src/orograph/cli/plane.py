@@ -16,18 +16,18 @@ from orograph.cli.subject import Pictures
 class PlaneOptions(Pictures):
     """Loss and accuracy on a plane: through three networks, or around one along two random directions."""
 
-    frame: Literal["oblique", "orthonormal"] = "oblique"
-    """Through three networks: A, B, C at (0,0), (1,0), (0,1), or true angles and lengths."""
+    frame: Literal["oblique", "orthonormal"] | None = None
+    """Through three networks: A, B, C at (0,0), (1,0), (0,1) (oblique, the default), or true angles and lengths."""
     u: tuple[float, float] | None = None
-    """Range of the first axis; default -0.5 1.5 (oblique), the triangle with a margin (orthonormal)."""
+    """Through three networks: range of the first axis; default -0.5 1.5, or the triangle with a margin."""
     v: tuple[float, float] | None = None
-    """Range of the second axis."""
+    """Through three networks: range of the second axis."""
     resolution: int = 41
     """Points along each axis; rounded up until the given networks lie on the lattice."""
-    normalization: Literal["filter", "layer", "tensor", "none"] = "filter"
-    """Around one network: how the random directions are scaled."""
-    span: float = 1.0
-    """Around one network: the axes run from -span to span."""
+    normalization: Literal["filter", "layer", "tensor", "none"] | None = None
+    """Around one network: how the random directions are scaled; default filter."""
+    span: float | None = None
+    """Around one network: the axes run from -span to span; default 1."""
 
 
 def main(words: list[str]) -> None:
@@ -35,6 +35,12 @@ def main(words: list[str]) -> None:
     options = parse(PlaneOptions, words, "plane")
     if len(options.weights) not in (1, 3):
         raise UsageError(f"give one or three files with --weights, not {len(options.weights)}")
+    three = len(options.weights) == 3
+    foreign = ("normalization", "span") if three else ("frame", "u", "v")
+    for name in foreign:
+        if getattr(options, name) is not None:
+            there = "one network" if three else "three networks"
+            raise UsageError(f"--{name} belongs to a plane with {there}, not with {'three' if three else 'one'}")
     from orograph.landscape import neighbourhood, plane
 
     data = options.dataset()
@@ -49,7 +55,7 @@ def main(words: list[str]) -> None:
             a,
             b,
             c,
-            frame=options.frame,
+            frame=options.frame or "oblique",
             u=options.u,
             v=options.v,
             resolution=options.resolution,
@@ -61,7 +67,7 @@ def main(words: list[str]) -> None:
             objective,
             networks[0],
             normalization=options.normalization,
-            span=options.span,
+            span=1.0 if options.span is None else options.span,
             resolution=options.resolution,
             name=options.names()[0],
             seed=options.seed,

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from orograph.basics.errors import StoreError
 from orograph.basics.progress import duration, open_board
 from orograph.cli.output import parse, tell
 from orograph.cli.stdout import deliver
+from orograph.results import StudyResult
 from orograph.studies.options import build, read_study
 from orograph.studies.registry import DEFAULT, find
 
@@ -73,10 +75,13 @@ def _run(name: str, options: Any, how: RunOptions) -> None:
         _tell_plan(studies.plan(options, out=folder), folder, as_json=how.json)
         return
     board = open_board(quiet=how.quiet)
+    page = folder / "report.html"
+    before = _finished(folder) if page.is_file() else None
     result = studies.run(options, out=folder, executor=how.executor, workers=how.workers, board=board)
-    from orograph import report
+    if before is None or not result.equals(before):  # the page takes a while, and this one says the same
+        from orograph import report
 
-    page = report.write(result, folder / "report.html")
+        report.write(result, page)
     result = dataclasses.replace(result, report=str(page))
     result.save(folder / "result.npz")
     if how.json:
@@ -88,6 +93,14 @@ def _run(name: str, options: Any, how: RunOptions) -> None:
         print(f"report: {page}")
     cost = result.provenance.cost
     tell(f"computing took {duration(cost.cpu_seconds)} of processor time in all", quiet=how.quiet)
+
+
+def _finished(folder: Path) -> StudyResult | None:
+    """The result that the folder's page shows, if it can be read."""
+    try:
+        return StudyResult.load(folder / "result.npz")
+    except StoreError:
+        return None
 
 
 def _tell_plan(plan: Any, folder: Path, *, as_json: bool) -> None:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from orograph.weights import Weights
 
 
+_SMALL = 100_000  # parameters
+
+
 @dataclass(frozen=True, kw_only=True)
 class Networks:
     """Which networks."""
@@ -38,7 +41,7 @@ class Networks:
     data_root: str | None = None
     """Where named data sets lie or are downloaded to."""
     out: Path | None = None
-    """Name of the files to write (.npz, .png, .html are appended); default: the verb's name."""
+    """Name of the files to write (.npz, .png, .html are appended); default: the verb's and the weights' names."""
     json: bool = False
     """Print one JSON object on stdout."""
     quiet: bool = False
@@ -70,6 +73,11 @@ class Networks:
             if not weights.vector.isfinite().all():
                 raise WeightsError(f"{path} holds NaN or infinite weights: that training diverged, so there is no map")
         return found
+
+    def stem(self, verb: str) -> Path:
+        """The name of the files to write: as asked for, else one that other networks' pictures do not share."""
+        chosen = [path.stem for path in self.weights[:3]]
+        return self.out or Path("-".join([verb, *chosen]))
 
     def names(self) -> list[str]:
         """Short names of the networks: their files' names, or A, B, C … where those are equal."""
@@ -133,13 +141,17 @@ class Pictures(Networks):
         )
 
     @contextmanager
-    def pool(self) -> Iterator[Executor | None]:
-        """An executor for the points, None for this process."""
+    def pool(self, objective: Objective) -> Iterator[Executor | None]:
+        """An executor for the points, None for this process.
+
+        Unless told otherwise a small network gets one thread: a second one costs it more than it brings.
+        """
         from orograph.execute.executors import check_executor, fixed_threads, open_executor, stop_workers
 
         check_executor(self.executor, self.workers, 1 if self.threads is None else self.threads)
         if self.executor == "local":
-            with fixed_threads(self.threads):
+            small = sum(parameter.numel() for parameter in objective.model.parameters()) < _SMALL
+            with fixed_threads(self.threads or (1 if small else None)):
                 yield None
             return
         executor = open_executor(self.executor, workers=self.workers, threads=self.threads or 1)
@@ -155,7 +167,7 @@ class Pictures(Networks):
 
     def partial(self, verb: str) -> Path:
         """Where finished rows are kept until the picture is whole."""
-        out = self.out or Path(verb)
+        out = self.stem(verb)
         return out.with_name(f".{out.name}.partial")
 
 

@@ -27,7 +27,7 @@ def axis(span: tuple[float, float], resolution: int, through: Sequence[float]) -
     """
     low, high = map(float, span)
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise UsageError(f"a span runs from a smaller to a larger number, not from {low:g} to {high:g}")
+        raise UsageError(f"a span runs from a smaller to a larger finite number, not from {low:g} to {high:g}")
     if resolution < 2:
         raise UsageError(f"a resolution of {resolution} is too small; use at least 2 points")
     wanted = [value for value in through if low <= value <= high]
@@ -38,6 +38,8 @@ def axis(span: tuple[float, float], resolution: int, through: Sequence[float]) -
             for value, place in zip(wanted, places, strict=True):
                 values[round(place)] = value
             return values
+    if resolution > _MOST - 2000:
+        raise UsageError(f"{resolution:,} points are too many; use at most {_MOST - 2001:,}")
     points = " and ".join(f"{value:g}" for value in wanted)
     raise UsageError(f"no even spacing from {low:g} to {high:g} contains {points}; choose rounder ends")
 

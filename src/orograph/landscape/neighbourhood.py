@@ -67,7 +67,7 @@ def neighbourhood(
     frame = Frame(first, second, ((0.0, 0.0),))
     lengths = frame.lengths
     if not all(lengths):
-        raise UsageError("a direction has length 0 (all of it lies in tensors that do not move); try vectors='tensor'")
+        raise UsageError("a direction has length 0: all filters are zero, or the network has none that move")
     if abs(frame.cosine) > 1 - 1e-9:
         raise UsageError("the two directions are parallel; a plane needs two different ones")
     low, high = (-span, span) if isinstance(span, (int, float)) else span

@@ -89,8 +89,12 @@ class Objective:
         examples = as_examples(split)
         if not len(examples):
             raise DataError("there are no examples to measure a loss on")
-        if batch_size < 1 or tolerance < 0 or calibration_examples < 2:
-            raise UsageError("batch_size must be at least 1, tolerance at least 0 and calibration_examples at least 2")
+        if batch_size < 1:
+            raise UsageError(f"the batch size must be at least 1, not {batch_size}")
+        if not tolerance >= 0:
+            raise UsageError(f"the tolerance must be at least 0, not {tolerance:g}")
+        if calibration_examples < 2:
+            raise UsageError(f"calibration_examples must be at least 2, not {calibration_examples}")
         self.model = model
         self.split = examples
         self.calibration: Examples | None = None if calibration is None else as_examples(calibration)
@@ -109,6 +113,8 @@ class Objective:
             channels_last and has_images and convolves,
             compile,
         )
+        if self.settings.batchnorm == "recalibrate" and self.calibration is not None and len(self.calibration) < 2:
+            raise UsageError("re-estimating batch-norm statistics needs at least two training examples; use 'frozen'")
         self.name = name or type(model).__name__
         self.cost = Cost()
         self._dtype = storage_dtype(precision)

@@ -166,7 +166,7 @@ def _line(result: Line) -> Any:
     loss = drawable(result.loss, result.computed)
     drawn = sheet(
         xaxis=axis(f"α (1 unit = {result.length:.4g} in weight space)"),
-        yaxis=axis("loss (nats per example)", type="log" if is_wide(loss.astype(np.float64)) else "linear"),
+        yaxis=axis("loss (nats per example)", **_loss_scale(loss)),
         hovermode="closest",
     )
     hover = [_line_hover(result, index) for index in range(len(result.alphas))]
@@ -267,14 +267,23 @@ def _band(
     )
 
 
+def _loss_scale(loss: Any) -> dict[str, Any]:
+    """A logarithmic axis with a tick for each decade where the loss spans several, else a linear one."""
+    values = np.asarray(loss, dtype=np.float64)
+    if not is_wide(values):
+        return {"type": "linear"}
+    found = values[np.isfinite(values) & (values > 0)]
+    decades = np.log10(found.max() / found.min())
+    return {"type": "log", "dtick": 1 if decades > 1.2 else "D2", "exponentformat": "power"}
+
+
 def _barrier(drawn: Any, result: Line) -> None:
     barrier = result.barrier
     if barrier is None:
         return
     ends = barrier.loss_start, barrier.loss_end
     chord = (1 - barrier.at) * ends[0] + barrier.at * ends[1]
-    words = f"barrier {number(barrier.height, 3)} ± {number(barrier.se, 2)} nats at t = {barrier.at:.3f}"
-    words += "" if barrier.resolved else " (not resolved)"
+    words = str(barrier)
     drawn.add_scatter(
         x=[0, 1],
         y=[number_or_none(end) for end in ends],

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from orograph.results.points import Anchor, Barrier
+from orograph.results.points import Anchor, Barrier, policy_remarks
 from orograph.results.result import Result
 
 
@@ -71,10 +71,8 @@ class Line(Result):
         low = int(finite.argmin())
         lines.append(f"lowest loss {self.loss[low]:.4g} at alpha {self.alphas[low]:.3g}")
         if self.barrier:
-            verdict = "" if self.barrier.resolved else " (not resolved: within 2 standard errors of 0)"
-            lines.append(
-                f"barrier {self.barrier.height:.4g} ± {self.barrier.se:.2g} nats at t = {self.barrier.at:.3f}{verdict}"
-            )
+            lines.append(str(self.barrier))
+        lines += policy_remarks(self.anchors)
         if self.nonfinite:
             lines.append(f"{self.nonfinite} points are not finite")
         return "\n".join(lines)

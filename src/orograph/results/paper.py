@@ -184,8 +184,7 @@ def _barrier(result: Line, ax: Axes) -> None:
     barrier = result.barrier
     if barrier is None:
         return
-    words = "barrier ∞" if np.isinf(barrier.height) else f"barrier {barrier.height:.3g} ± {barrier.se:.1g} nats"
-    words += f" at t = {barrier.at:.3g}" + ("" if barrier.resolved else " (not resolved)")
+    words = str(barrier)
     ax.plot([0, 1], [barrier.loss_start, barrier.loss_end], color=INK, lw=0.9, ls=":", label="chord")
     chord = (1 - barrier.at) * barrier.loss_start + barrier.at * barrier.loss_end
     top = barrier.loss_at if np.isfinite(barrier.loss_at) else chord

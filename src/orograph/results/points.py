@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from orograph.results.result import record
@@ -48,3 +50,22 @@ class Barrier:
     error_height: float | None = None
     error_at: float | None = None
     evaluations: int = 0
+
+    def __str__(self) -> str:
+        if not self.height:
+            return "no barrier: the loss never rises above the chord"
+        if math.isinf(self.height):
+            return f"infinite barrier: the loss is not finite at t = {self.at:.3f}"
+        if math.isnan(self.se):
+            return f"barrier {self.height:.3g} nats (standard error unknown) at t = {self.at:.3f}"
+        verdict = "" if self.resolved else " (not resolved: within 2 standard errors of 0)"
+        return f"barrier {self.height:.3g} ± {self.se:.2g} nats at t = {self.at:.3f}{verdict}"
+
+
+def policy_remarks(anchors: Iterable[Anchor]) -> list[str]:
+    """A line for each given model whose loss in the picture is not its own, because of batch-norm statistics."""
+    return [
+        f"{anchor.name}: loss {anchor.loss:.4g} here, {anchor.loss_own:.4g} with its own batch-norm statistics"
+        for anchor in anchors
+        if abs(anchor.loss - anchor.loss_own) > 1e-3 * abs(anchor.loss_own)
+    ]

@@ -122,7 +122,7 @@ def load(path: str | Path) -> Result:
     except FileNotFoundError as error:
         raise StoreError(f"no such result file: {path}") from error
     except (OSError, KeyError, ValueError, EOFError, TypeError, BadZipFile) as error:
-        raise StoreError(f"{path} is damaged or no orograph result ({error}); compute it again") from error
+        raise StoreError(f"{path} is damaged or no orograph result; compute it again") from error
     if not isinstance(found, Result):
         raise StoreError(f"{path} holds no orograph result")
     return found

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from orograph.results.points import Anchor
+from orograph.results.points import Anchor, policy_remarks
 from orograph.results.result import Result, record
 
 
@@ -126,10 +126,11 @@ class Surface(Result):
         lines = [
             f"{self.frame} plane: {int(self.computed.sum())} of {self.loss.size} cells "
             f"({len(self.beta)} x {len(self.alpha)}), unit lengths {self.norm_alpha:.4g} and {self.norm_beta:.4g}, "
-            f"cosine of the axes {self.cosine:.3g}",
+            f"cosine of the axes {round(self.cosine, 4) + 0.0:g}",
             f"best {what} {self.best_value:.4g} at ({self.alpha[column]:.3g}, {self.beta[row]:.3g})",
         ]
         lines += [f"{anchor.name}: loss {anchor.loss:.4g} at {_place(anchor.coordinates)}" for anchor in self.anchors]
+        lines += policy_remarks(self.anchors)
         if self.nonfinite:
             lines.append(f"{self.nonfinite} cells are not finite")
         return "\n".join(lines)

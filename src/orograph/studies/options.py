@@ -110,7 +110,13 @@ def _converted(value: Any, hint: Any, place: str) -> Any:
         if hint is int and isinstance(value, bool):
             raise UsageError(f"{place} must be a whole number, not {value}")
         return value
-    wanted = {"int": "a whole number", "float": "a number", "str": "text", "bool": "true or false"}
+    wanted = {
+        "tuple": "a list such as [0.5, 1.0]",
+        "int": "a whole number",
+        "float": "a number",
+        "str": "text",
+        "bool": "true or false",
+    }
     kind = getattr(hint, "__name__", str(hint))
     raise UsageError(f"{place} must be {wanted.get(kind, kind)}, not {value!r}")
 

@@ -19,22 +19,31 @@ def mean_interval(values: ArrayLike, level: float = 0.95) -> Interval | None:
     found = np.asarray(values, dtype=np.float64)
     if len(found) < 2 or not np.isfinite(found).all():
         return None
-    reach = float(stats.t.ppf((1 + level) / 2, len(found) - 1)) * float(found.std(ddof=1)) / len(found) ** 0.5
+    reach = _reach(float(found.std(ddof=1)), len(found), level)
     return float(found.mean()) - reach, float(found.mean()) + reach
 
 
-def height_interval(values: ArrayLike, level: float = 0.95) -> Interval | None:
+def _reach(spread: float, count: int, level: float) -> float:
+    return float(stats.t.ppf((1 + level) / 2, count - 1)) * spread / math.sqrt(count)
+
+
+def height_interval(values: ArrayLike, level: float = 0.95, *, resolution: float = 0.0) -> Interval | None:
     """Interval of the mean of heights, which cannot be negative; None for fewer than two.
 
     Student's t, whose lower end is hopeless for three very different heights, and for it a second bound that needs no
     normal distribution: if the mean were m, each of n independent heights would reach the lowest one h with a
     probability of at most m / h (Markov), all of them with (m / h)^n. So m is at least h (0.025)^(1/n), or less than
     one sample in forty would look like this one. The higher of the two lower ends counts.
+
+    ``resolution`` is the smallest step in which heights are measured (one test example): equal heights are taken to
+    vary by that much, since they cannot be known to vary by less.
     """
     found = np.asarray(values, dtype=np.float64)
     student = mean_interval(found, level)
     if student is None:
         return None
+    reach = _reach(max(float(found.std(ddof=1)), resolution), len(found), level)
+    student = (float(found.mean()) - reach, float(found.mean()) + reach)
     lowest = max(float(found.min()), 0.0)
     return max(student[0], lowest * ((1 - level) / 2) ** (1 / len(found))), max(student[1], 0.0)
 

@@ -19,6 +19,8 @@ from orograph.models import build
 from orograph.objective import Criterion
 from orograph.weights import Weights
 
+_FEWEST = 10
+
 
 @dataclass(frozen=True)
 class Subject:
@@ -58,6 +60,9 @@ class Subject:
         context = {"root": options.data_root}
         data = load_data({**wanted, "fingerprint": ""}, context)
         extra = model_options(options.model_options)
+        if min(len(data.train), len(data.test)) < _FEWEST:
+            found = f"{len(data.train)} and {len(data.test)}"
+            raise UsageError(f"a study needs at least {_FEWEST} training and as many test examples, not {found}")
         model = build(options.model, data, seed=0, **extra)
         _try_together(model, data, options.model)
         weights = Weights.of(model)

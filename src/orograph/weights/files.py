@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,7 @@ def read_parts(path: Path, model: nn.Module | None = None) -> Parts:
         tensor that does not fit is named).
     """
     if not path.is_file():
-        raise WeightsError(f"no such weights file: {path}")
+        raise WeightsError(f"{path} is a folder, not weights" if path.is_dir() else f"no such weights file: {path}")
     tensors, metadata = _read(path)
     if metadata.get("format") == _FORMAT:
         found = _own(tensors, metadata, path)
@@ -89,14 +90,16 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         except (SafetensorError, OSError, ValueError) as error:
             raise WeightsError(f"{path} is damaged or no safetensors file ({error})") from error
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's remarks on odd files; ours is one line
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise WeightsError(
             f"{path} holds more than tensors, and orograph runs nobody's pickled code; "
             "save it again with torch.save(model.state_dict(), …) or as safetensors"
         ) from error
     except (RuntimeError, OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise WeightsError(f"{path} is damaged or no state dict ({str(error).split(chr(10))[0]})") from error
+        raise WeightsError(f"{path} is damaged, empty or no state dict of torch.save") from error
     for key in ("state_dict", "model_state_dict", "model"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
@@ -136,6 +139,8 @@ def _foreign(tensors: dict[str, Tensor], model: nn.Module, path: Path) -> Parts:
     if extra:
         raise WeightsError(f"{path} has {extra[0]!r}, which the network does not{nearest(extra[0], state)}")
     for name, tensor in tensors.items():
+        if tensor.is_complex() and not state[name].is_complex():
+            raise WeightsError(f"{path}: {name} is complex, the network's is real; is it of another network?")
         if tensor.shape != state[name].shape:
             raise WeightsError(
                 f"{path}: {name} has shape {tuple(tensor.shape)}, the network's is {tuple(state[name].shape)}"

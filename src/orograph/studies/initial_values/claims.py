@@ -107,7 +107,7 @@ def _barrier(
     decide: Callable[[float, Interval | None, float], Verdict],
 ) -> Claim:
     heights = error_barriers(lines)
-    measured, interval = finite_mean(heights), height_interval(heights)
+    measured, interval = finite_mean(heights), height_interval(heights, resolution=_one_example(lines))
     return Claim(
         id=claim_id,
         statement=statement,
@@ -142,7 +142,7 @@ def shallower(different: Mapping[str, Line], same: Mapping[str, Line]) -> Claim:
 def many_abysses(runs: Sequence[Run], lines: Mapping[str, Line]) -> Claim:
     """The abyss has many bottoms: between two of them accuracy rises."""
     rises = [accuracy_rise(line) for line in lines.values()]
-    measured, interval = finite_mean(rises), height_interval(rises)
+    measured, interval = finite_mean(rises), height_interval(rises, resolution=_one_example(lines))
     bottoms = [float(run.test_accuracy[-1]) for run in runs if run.test_accuracy is not None]
     return Claim(
         id="many-abysses",
@@ -172,6 +172,11 @@ def accuracy_rise(line: Line) -> float:
     inside = (line.alphas >= 0) & (line.alphas <= 1)
     alphas, accuracy = line.alphas[inside], line.accuracy[inside]
     return float((accuracy - ((1 - alphas) * accuracy[0] + alphas * accuracy[-1])).max())
+
+
+def _one_example(lines: Mapping[str, Line]) -> float:
+    """The smallest step of an error rate on these lines."""
+    return 1 / max(int(line.n_examples.max()) for line in lines.values()) if lines else 0.0
 
 
 def _loss_barriers(lines: Mapping[str, Line]) -> str:

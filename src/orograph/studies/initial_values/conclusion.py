@@ -174,8 +174,9 @@ class _Conclusion:
             panels = [*lines, *self.maybe(f"{part}: plane")]
             text = self.plane_text(
                 f"{part}: plane",
-                f"Three branches of one network, taken when its test accuracy was {reached:.3f} (wanted: "
-                f"{self.options.branch_accuracy:g}) and trained on in other data orders for {words}",
+                f"Three branches of one network, taken at the first measurement at or above a test accuracy of "
+                f"{self.options.branch_accuracy:g} (it was {reached:.3f}), and trained on in other data orders for "
+                f"{words}",
             )
             self.section(f"Branches after {words}", text, panels, self.readings(panels), (self.barriers(lines),))
 
@@ -239,8 +240,8 @@ class _Conclusion:
         row, column = plane.best
         beats = "which beats all three" if plane.best_beats_anchors else "no better than the three themselves"
         return (
-            f"{opening}. The best accuracy on the patch is {plane.best_value:.4f} at ({plane.alpha[column]:.2f}, "
-            f"{plane.beta[row]:.2f}), {beats} beyond two standard errors."
+            f"{opening}. The best accuracy on the drawn patch of the plane is {plane.best_value:.4f} at "
+            f"({plane.alpha[column]:.2f}, {plane.beta[row]:.2f}), {beats} beyond two standard errors."
         )
 
     def barriers(self, lines: dict[str, Line]) -> Table:
@@ -286,9 +287,31 @@ class _Conclusion:
             counts[claim.verdict] += 1
         words = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
         return (
-            f"{len(self.names)} replicas of {self.options.model} on {self.options.data}: of {len(self.claims)} "
-            f"published claims {words}."
+            f"{self.finding()} {len(self.names)} replicas of {self.options.model} on {self.options.data}; of "
+            f"{len(self.claims)} published claims {words}."
         )
+
+    def finding(self) -> str:
+        """What was found of the study's main question, in a sentence."""
+        verdicts = {claim.id: claim.verdict for claim in self.claims}
+        parts = []
+        different = {
+            "reproduced": "networks from different starts stand on different mountains",
+            "not reproduced": "no barrier lies between networks from different starts",
+            "inconclusive": "whether networks from different starts are separated stays open",
+        }
+        if "different-starts" in verdicts:
+            parts.append(different[verdicts["different-starts"]])
+        branches = [verdict for name, verdict in verdicts.items() if name.startswith("branches-")]
+        if branches:
+            if set(branches) == {"reproduced"}:
+                parts.append("branches of a partly trained start share one")
+            elif "not reproduced" in branches:
+                parts.append("branches of a partly trained start part as well")
+            else:
+                parts.append("whether branches of a partly trained start stay together is not decided everywhere")
+        sentence = "; ".join(parts)
+        return f"{sentence[:1].upper()}{sentence[1:]}." if sentence else ""
 
     def notes(self) -> tuple[str, ...]:
         found = []
