@@ -138,6 +138,7 @@ class Pictures(Networks):
             device=self.device,
             seed=self.seed,
             name=self.model or "",
+            source=f"{self.data} ({self.split})",
         )
 
     @contextmanager

@@ -59,6 +59,8 @@ class Objective:
         standard error of its loss is below ``tolerance`` (at least two batches).
     fold, channels_last, compile : bool
         Speed. ``fold=False, channels_last=False`` repeats a plain evaluation loop bit for bit.
+    name, source : str
+        What network and data are called in the provenance.
 
     Raises
     ------
@@ -85,6 +87,7 @@ class Objective:
         channels_last: bool = True,
         compile: bool = False,
         name: str = "",
+        source: str = "",
     ) -> None:
         examples = as_examples(split)
         if not len(examples):
@@ -116,6 +119,7 @@ class Objective:
         if self.settings.batchnorm == "recalibrate" and self.calibration is not None and len(self.calibration) < 2:
             raise UsageError("re-estimating batch-norm statistics needs at least two training examples; use 'frozen'")
         self.name = name or type(model).__name__
+        self.source = source
         self.cost = Cost()
         self._dtype = storage_dtype(precision)
         with arithmetic(precision, self.device):
@@ -210,6 +214,7 @@ class Objective:
             options={"loss": self.criterion.name, "settings": vars(settings), **options},
             seeds={"objective": settings.seed},
             model=self.name,
+            data=self.source,
             fingerprint=self.split.fingerprint,
             precision=settings.precision,
             batchnorm=batchnorm,

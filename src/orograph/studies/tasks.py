@@ -175,6 +175,7 @@ def _objective(context: TaskContext) -> Objective:
         tolerance=wanted["tolerance"],
         device=arguments["device"],
         name=arguments["model"]["name"],
+        source=f"{arguments['data']['source']} (test)",
     )
 
 
