@@ -164,3 +164,10 @@ def test_a_file_that_ends_the_program_or_fails_is_not_kept(tmp_path):
         references.load_reference(f"{path}:x")
     path.write_text("x = 1")
     assert references.load_reference(f"{path}:x") == 1
+
+
+def test_a_users_file_that_is_gone_stops_no_worker(tmp_path):
+    (tmp_path / "broken.py").write_text("raise RuntimeError('half written')")
+    (tmp_path / "whole.py").write_text("VALUE = 3")
+    references.load_files([tmp_path / "gone.py", tmp_path / "broken.py", tmp_path / "whole.py"])
+    assert references.load_reference(f"{tmp_path / 'whole.py'}:VALUE") == 3

@@ -192,6 +192,8 @@ def test_an_interrupted_plane_continues_from_its_rows(folder, capsys, executor):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # A shell starts what it puts in the background with Ctrl-C ignored; the user's terminal does not.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     patience = time.monotonic() + 100
     while len(list(folder.glob(".p.partial/*/unit-*"))) < 2 and time.monotonic() < patience:
@@ -220,8 +222,11 @@ def test_options_of_the_other_kind_of_plane_are_refused_and_not_ignored(folder, 
 
 def test_a_fault_of_the_users_network_names_the_network_and_the_data(folder, capsys):
     (folder / "broken.py").write_text(
-        "from net import *\n"
-        "class Broken(build().__class__):\n"
+        "from torch import nn\n"
+        "class Broken(nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.layers = nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 3))\n"
         "    def forward(self, *words):\n"
         "        raise KeyError('nothing here')\n"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib
 import importlib.util
@@ -63,9 +64,13 @@ def loaded_files() -> tuple[Path, ...]:
 
 
 def load_files(paths: Iterable[Path]) -> None:
-    """Load the same files in another process, so that objects defined in them can be sent to it."""
+    """Load the same files in another process, so that objects defined in them can be sent to it.
+
+    One that cannot be loaded there is passed over: a task that needs it will say so, the others are none the worse.
+    """
     for path in paths:
-        _load_file(path)
+        with contextlib.suppress(Exception):
+            _load_file(path)
 
 
 def _load_module(name: str) -> Any:
