@@ -164,7 +164,8 @@ def test_names_are_text_in_plotly_too():
 
 def test_a_result_without_a_drawing_says_so():
     class Unknown(Result):
-        pass
+        def summary(self) -> str:
+            return "unknown"
 
     with pytest.raises(UsageError, match="has no drawing"):
         draw(Unknown(provenance=sample.PROVENANCE))

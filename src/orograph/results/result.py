@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import html
 import json
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, get_type_hints
 from zipfile import BadZipFile
@@ -39,7 +40,7 @@ def record(cls: type[_T]) -> type[_T]:
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
-class Result:
+class Result(ABC):
     """What a verb returns. Two results are compared field by field with :meth:`equals`."""
 
     provenance: Provenance = dataclasses.field(metadata={"compared": False})
@@ -83,9 +84,9 @@ class Result:
         """Whether both hold the same numbers bit for bit (NaN equals NaN); provenances are not compared."""
         return _same(self, other)
 
+    @abstractmethod
     def summary(self) -> str:
         """A few lines in words: what was measured and what came out."""
-        raise NotImplementedError
 
     def plot(self, ax: Axes | None = None) -> Figure:
         """Draw on a matplotlib axis (a new figure where none is given), fit for a paper; returns the figure."""
