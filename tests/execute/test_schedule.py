@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import pytest
 from orograph.basics.errors import Interrupted, TaskError, UsageError
 from orograph.basics.progress import SilentBoard
 from orograph.execute import Task, open_executor, run_tasks
+from orograph.execute.executors import LocalExecutor
 from orograph.execute.schedule import task_keys
 from orograph.store import Store
 
@@ -129,6 +132,52 @@ def test_a_killed_worker_costs_a_repetition_and_nothing_else(tmp_path):
     outcome = run(tasks, tmp_path / "s", "processes")
     assert outcome.files["last"]["text"].read_text() == "firstabacdlast"
     assert not (tmp_path / "s" / "partial").exists()
+
+
+class BreaksAfter(LocalExecutor):
+    """A pool whose worker is found dead when one task more than ``sound`` is handed over."""
+
+    def __init__(self, sound):
+        super().__init__(1)
+        self.sound = sound
+
+    def submit(self, fn, /, *args, **kwargs):
+        self.sound -= 1
+        if self.sound < 0:
+            raise BrokenProcessPool("a worker died")
+        return super().submit(fn, *args, **kwargs)
+
+
+class BreaksWithAnotherOnIt(BreaksAfter):
+    """As before, but with two workers: the other's task is lost with the pool, and its future says so only later."""
+
+    _max_workers = 2
+    lost: Future
+
+    def submit(self, fn, /, *args, **kwargs):
+        self.sound -= 1
+        if self.sound == 0:
+            self.lost = Future()
+            return self.lost
+        if self.sound < 0:
+            self.lost.set_exception(BrokenProcessPool("a worker died"))
+            raise BrokenProcessPool("a worker died")
+        return LocalExecutor.submit(self, fn, *args, **kwargs)
+
+
+@pytest.mark.parametrize("broken", [BreaksAfter(0), BreaksAfter(2), BreaksWithAnotherOnIt(2)])
+def test_a_pool_found_broken_when_a_task_is_handed_over_is_replaced(tmp_path, broken):
+    pools = []
+    pools = []
+
+    def make():
+        pools.append(LocalExecutor(1) if pools else broken)
+        return pools[-1]
+
+    with Store(tmp_path / "s") as store:
+        outcome = run_tasks(DIAMOND, store, make)
+    assert outcome.files["d"]["text"].read_text() == "abacd"
+    assert len(pools) == 2
 
 
 @pytest.mark.slow

@@ -203,7 +203,14 @@ class _Session:
             folder = self.store.partial(self.keys[task.name])
             inputs = {name: self.files[name] for name in task.needs}
             context = TaskContext(task.arguments, task.context, inputs, folder)
-            future = self.executor.submit(perform, task.function, context)
+            try:
+                future = self.executor.submit(perform, task.function, context)
+            except BrokenProcessPool:  # a worker died since the last look; this task had no part in it
+                if running:  # the futures of the dead pool say so too, and it is replaced then
+                    waiting.insert(0, task)
+                    return
+                self.executor = self.make_executor()
+                future = self.executor.submit(perform, task.function, context)
             running[future] = (task, self.executor)
             if future.done():  # the local executor works inside submit: record it before the next one starts
                 return
