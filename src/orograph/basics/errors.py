@@ -25,13 +25,19 @@ class UsageError(OrographError):
 class DataError(OrographError):
     """A data set is missing, truncated, mislabelled or of the wrong shape. Names the file and what was expected."""
 
+    exit_code = 2
+
 
 class WeightsError(OrographError):
     """Weights cannot be read, or do not belong to this network. Names the first tensor that does not fit."""
 
+    exit_code = 2
+
 
 class ModelError(OrographError):
     """A network cannot be built, or its output does not fit the data or the loss."""
+
+    exit_code = 2
 
 
 class StoreError(OrographError):
@@ -49,6 +55,11 @@ class Interrupted(OrographError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint of the nearest valid name, ready to append to an error: ``" (did you mean 'vgg-a'?)"`` or ``""``."""
-    match = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f" (did you mean {match[0]!r}?)" if match else ""
+    """A hint of the nearest valid name, ready to append to an error: ``" (did you mean 'vgg-a'?)"`` or ``""``.
+
+    Two names about equally near are both given.
+    """
+    matches = difflib.get_close_matches(name, list(known), n=2, cutoff=0.5)
+    likeness = [difflib.SequenceMatcher(None, match, name).ratio() for match in matches]
+    close = [match for match, ratio in zip(matches, likeness, strict=True) if ratio > 0.9 * likeness[0]]
+    return f" (did you mean {' or '.join(map(repr, close))}?)" if close else ""

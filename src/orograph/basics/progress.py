@@ -42,11 +42,11 @@ class PlainBoard:
     """One line for each finished task (at most one every few seconds), with the time left; for logs and pipes."""
 
     def __init__(self) -> None:
-        self.total = self.done = 0.0
+        self.total = self.done = self.in_hand = 0.0
         self.started = self.spoken = monotonic()
 
     def begin(self, total: float, text: str) -> None:
-        self.total, self.done = total, 0.0
+        self.total, self.done, self.in_hand = total, 0.0, 0.0
         self.started = self.spoken = monotonic()
         self.note(text)
 
@@ -55,12 +55,12 @@ class PlainBoard:
         now = monotonic()
         if now - self.spoken > _LINE_EVERY_SECONDS:
             self.spoken = now
-            share = self.done / self.total if self.total else 1.0
+            share = min((self.done + self.in_hand) / self.total, 1.0) if self.total else 1.0
             left = (now - self.started) * (1 - share) / share if share else 0.0
             self.note(f"{share:4.0%}  {name}  (about {duration(left)} left)")
 
     def show(self, running: dict[str, float]) -> None:
-        pass
+        self.in_hand = sum(running.values())
 
     def note(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)  # noqa: T201

@@ -24,7 +24,7 @@ _VERBS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one verb and return the exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+    """Run one verb and return the exit code: 0 done, 1 failed, 2 wrong input, 130 interrupted."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or words[0] in ("-h", "--help", "help"):
         print(_help())
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output has gone (orograph … | head)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except SystemExit as error:  # from the flags' parser: 0 for --help, 2 for wrong usage
+    except SystemExit as error:  # from the flags' parser, for --help
         return error.code if isinstance(error.code, int) else 2
     except Exception as error:
         if os.environ.get("OROGRAPH_DEBUG"):
@@ -72,7 +72,8 @@ orograph VERB --help lists a verb's options. Your own network and data are named
 file.py:factory, e.g.
   orograph plane --model net.py:build --data net.py:data --weights a.safetensors b.pt c.pt
 
-exit codes: 0 done, 1 a task failed, 2 wrong usage, 130 interrupted"""
+exit codes: 0 done; 1 a task or the writing of a file failed; 2 the input cannot be right (options, data, weights);
+130 interrupted"""
 
 
 def _say(message: str) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import re
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any, TypeVar
 
+from orograph.basics.errors import UsageError
 from orograph.basics.files import atomic_path
 from orograph.cli.stdout import deliver
 from orograph.results import Result
@@ -15,13 +19,29 @@ _T = TypeVar("_T")
 
 
 def parse(options: type[_T], words: list[str], verb: str, default: _T | None = None) -> _T:
-    """The flags of a verb as its options; exits with code 2 on wrong usage, 0 on ``--help``."""
+    """The flags of a verb as its options. Raises UsageError on wrong usage; exits with code 0 on ``--help``."""
     import tyro
 
     program = f"orograph {verb}"
-    if default is not None:
-        return tyro.cli(options, args=words, prog=program, default=default)
-    return tyro.cli(options, args=words, prog=program)
+    given = {} if default is None else {"default": default}
+    said = io.StringIO()
+    try:
+        with redirect_stderr(said):
+            return tyro.cli(options, args=words, prog=program, **given)
+    except SystemExit as stopped:
+        if not stopped.code:
+            raise
+        raise UsageError(f"{_one_line(said.getvalue())}; see: {program} --help") from None
+
+
+def _one_line(box: str) -> str:
+    """What the flags' parser says in a box of several lines: its first part, and the nearest flags."""
+    rows = [row.strip("│╭╮╰╯ ") for row in box.splitlines() if not row.startswith(("╭", "╰"))]
+    rule = next((i for i, row in enumerate(rows) if row.startswith("──")), len(rows))
+    first = " ".join(rows[:rule]).rstrip(". ")
+    perhaps = any(row.startswith("Perhaps you meant") for row in rows)
+    flags = [found[0] for row in rows[rule:] if perhaps and (found := re.match(r"--[\w.-]+", row))]
+    return (first[:1].lower() + first[1:] or "wrong usage") + (f" (did you mean {' or '.join(flags)}?)" if flags else "")
 
 
 def emit(result: Result, *, as_json: bool, extra: dict[str, Any] | None = None) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import tyro
 
-from orograph.basics.errors import StoreError
+from orograph.basics.errors import StoreError, UsageError
 from orograph.cli.output import emit, parse
 
 
@@ -33,8 +33,8 @@ def main(words: list[str]) -> None:
         emit(load(folder), as_json=options.json)
         return
     if not folder.is_dir():
-        raise StoreError(f"no such study folder or result file: {folder}")
-    if not (folder / "result.npz").is_file() and (folder / "catalogue.sqlite").is_file():
+        raise UsageError(f"no such study folder or result file: {folder}")
+    if not (folder / "result.npz").is_file():
         from orograph.store import Store
 
         store = Store(folder, writable=False)

@@ -68,6 +68,9 @@ class Networks:
         """The weights in the order of their files."""
         from orograph.weights import Weights
 
+        for path in self.weights:
+            if self.weights.count(path) > 1:
+                raise UsageError(f"{path} is given twice with --weights; give each network once")
         found = [Weights.load(path, model) for path in self.weights]
         for path, weights in zip(self.weights, found, strict=True):
             if not weights.vector.isfinite().all():
@@ -80,11 +83,14 @@ class Networks:
         return self.out or Path("-".join([verb, *chosen]))
 
     def names(self) -> list[str]:
-        """Short names of the networks: their files' names, or A, B, C … where those are equal."""
-        stems = [path.stem for path in self.weights]
+        """Names of the networks: as much of their files' paths as tells them apart, else A, B, C …"""
         from orograph.landscape.points import default_names
 
-        return stems if len(set(stems)) == len(stems) else list(default_names(len(stems)))
+        short = [path.stem for path in self.weights]
+        longer = [f"{path.parent.name}/{path.stem}" for path in self.weights]
+        whole = [str(path) for path in self.weights]
+        apart = (names for names in (short, longer, whole) if len(set(names)) == len(names))
+        return next(apart, list(default_names(len(whole))))
 
 
 @dataclass(frozen=True, kw_only=True)

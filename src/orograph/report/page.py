@@ -101,7 +101,18 @@ def _plotly() -> str:
 def _claim(claim: Claim) -> dict[str, Any]:
     measured = "not measured" if claim.measured is None else f"{number(claim.measured)} {claim.unit}".strip()
     interval = f"95 % interval {number(claim.interval[0])} to {number(claim.interval[1])}" if claim.interval else ""
-    return {**asdict(claim), "measured": measured, "interval": interval}
+    return {**asdict(claim), "measured": measured, "interval": interval, "reason": _reason(claim)}
+
+
+def _reason(claim: Claim) -> str:
+    """Why the rule gave this verdict: where the interval lies to the rule's bound."""
+    if claim.verdict == "inconclusive" and claim.interval is None:
+        return "Inconclusive because there are too few measurements for an interval."
+    if claim.verdict == "inconclusive":
+        return "Inconclusive because the interval reaches over the rule's bound: it leaves both answers open."
+    if claim.verdict == "not reproduced" and claim.interval is not None:
+        return "Not reproduced because the whole interval lies on the other side of the rule's bound."
+    return ""
 
 
 def _tally(claims: tuple[Claim, ...]) -> str:

@@ -67,7 +67,8 @@ class Section:
 class StudyResult(Result):
     """The outcome of a study: its claims, and everything its report shows.
 
-    ``results`` holds every result that a panel shows, by name. ``report`` is the path of the page, once written.
+    ``heading`` and ``source`` say what is asked and by whom it was published. ``results`` holds every result that a
+    panel shows, by name. ``report`` is the path of the page, once written.
     """
 
     study: str
@@ -75,6 +76,8 @@ class StudyResult(Result):
     claims: tuple[Claim, ...]
     sections: tuple[Section, ...] = ()
     results: dict[str, Result] = field(default_factory=dict)
+    heading: str = ""
+    source: str = ""
     notes: tuple[str, ...] = ()
     report: str | None = field(default=None, metadata={"compared": False})
 

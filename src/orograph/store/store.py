@@ -48,6 +48,8 @@ class Store:
                 raise StoreError(f"{folder} is not a study's folder (it has no catalogue.sqlite)")
             self.catalogue = Catalogue(path, writable=False)
             return
+        if self.folder.exists() and not self.folder.is_dir():
+            raise StoreError(f"{folder} is a file, and a study needs a folder; choose another with --out")
         with explained(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             if any(self.folder.iterdir()) and not path.exists() and not (self.folder / "lock").exists():

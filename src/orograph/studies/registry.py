@@ -42,7 +42,7 @@ _STUDIES = {
     for study in (
         Study(
             name="initial-values",
-            title="Replicas from different initial values: distances, lines, planes, branches and the abyss",
+            title="Do different initial values lead to the same mountain?",
             source="ElasticDL issue 179 (2019)",
             options_at="orograph.studies.initial_values.options:InitialValues",
             plan_at="orograph.studies.initial_values.plan:plan",

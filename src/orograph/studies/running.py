@@ -111,7 +111,8 @@ def run(
             tasks, store, lambda: open_executor(executor, workers=workers, threads=threads), board=board
         )
         result: StudyResult = entry.conclude(chosen, subject, outcome)
-        result = replace(result, notes=(*result.notes, *outcome.notes))
+        notes = (*result.notes, *outcome.notes)
+        result = replace(result, heading=entry.title, source=entry.source, notes=notes)
         result.save(folder / "result.npz")
     return result
 

@@ -45,6 +45,10 @@ _HOW_TO_READ_A_TRUE_PLANE = (
     "Each point is a network on the plane through A, B and C; axes are lengths in weight space, so angles and "
     "distances in this picture are true. Bright is high accuracy."
 )
+_HOW_TO_READ_AN_ABYSS = (
+    "Accuracy and loss of network A as it was trained the wrong way: accuracy should fall to 0, which takes more "
+    "knowledge than guessing. The loss is the abyss's own, so it falls too."
+)
 
 
 def conclude(options: InitialValues, subject: Subject, outcome: Outcome) -> StudyResult:
@@ -228,9 +232,7 @@ class _Conclusion:
         for name in panels:
             kind = self.result_of(name)
             is_plane, is_line = isinstance(kind, Surface), isinstance(kind, Line)
-            found.append(
-                plane if is_plane else _HOW_TO_READ_A_LINE if is_line else "Accuracy and loss over the epochs."
-            )
+            found.append(plane if is_plane else _HOW_TO_READ_A_LINE if is_line else _HOW_TO_READ_AN_ABYSS)
         return found
 
     def plane_text(self, name: str, opening: str) -> str:
