@@ -14,6 +14,7 @@ from user_files import state, write_folder
 
 from orograph import report
 from orograph.cli import main
+from orograph.cli.output import one_line
 from orograph.results import Line, Surface, load
 
 MODEL = ("--model", "net.py:build", "--data", "net.py:blobs")
@@ -118,12 +119,12 @@ ORIGINAL = ("plane", *MODEL, "--weights", "a.safetensors")
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
-        ((*ORIGINAL[:-1], "nan.safetensors"), 1, "NaN"),
-        ((*ORIGINAL[:-1], "other.safetensors"), 1, "has shape (5"),
-        ((*ORIGINAL[:-1], "harm.pt"), 1, "runs nobody's pickled code"),
-        ((*ORIGINAL[:-1], "cut.safetensors"), 1, "damaged"),
-        ((*ORIGINAL[:-1], "words.pt"), 1, "words.pt"),
-        ((*ORIGINAL[:-1], "gone.pt"), 1, "no such weights file"),
+        ((*ORIGINAL[:-1], "nan.safetensors"), 2, "NaN"),
+        ((*ORIGINAL[:-1], "other.safetensors"), 2, "has shape (5"),
+        ((*ORIGINAL[:-1], "harm.pt"), 2, "runs nobody's pickled code"),
+        ((*ORIGINAL[:-1], "cut.safetensors"), 2, "damaged"),
+        ((*ORIGINAL[:-1], "words.pt"), 2, "words.pt"),
+        ((*ORIGINAL[:-1], "gone.pt"), 2, "no such weights file"),
         ((*ORIGINAL, "b.pt"), 2, "one or three files"),
         (("plane", "--weights", "a.safetensors", "--data", "net.py:blobs"), 2, "--model"),
         (("plane", "--weights", "a.safetensors", "--model", "net.py:build"), 2, "--data"),
@@ -134,11 +135,14 @@ ORIGINAL = ("plane", *MODEL, "--weights", "a.safetensors")
         ((*ORIGINAL, "--resolution", "1"), 2, "resolution"),
         ((*ORIGINAL, "--out", "net.py/plane"), 1, "cannot write"),
         ((*ORIGINAL, "--executor", "processes", "--workers", "0"), 2, "workers must be at least 1"),
-        ((*ORIGINAL, "--model-options", "width=7"), 1, "has shape"),
+        ((*ORIGINAL, "--model-options", "width=7"), 2, "has shape"),
         ((*ORIGINAL, "--model-options", "wide=7"), 2, "did you mean 'width'"),
+        (("line", *MODEL, "--weights", "b.pt", "b.pt"), 2, "b.pt is given twice"),
+        (("line", *MODEL, "--weight", "b.pt"), 2, "did you mean --weights?); see: orograph line --help"),
+        (("line", *MODEL, "--points", "many"), 2, "--points"),
         (("line", *MODEL, "--weights", "a.safetensors", "b.pt", "c.ckpt"), 2, "one or two files"),
         (("distance", *MODEL, "--weights", "a.safetensors"), 2, "at least two files"),
-        (("distance", "--weights", "a.safetensors", "b.pt"), 1, "--model"),
+        (("distance", "--weights", "a.safetensors", "b.pt"), 2, "--model"),
         (("trajectory", *MODEL), 2, "--run FOLDER or --weights"),
         (("trajectory", *MODEL, "--run", "nowhere"), 1, "nowhere"),
     ],
@@ -236,3 +240,15 @@ def test_a_fault_of_the_users_network_names_the_network_and_the_data(folder, cap
     assert err.count("\n") == 1
     assert "network 'broken.py:Broken' failed on data" in err
     assert "nothing here" in err
+
+
+@pytest.mark.parametrize("edge", ["│", " "])
+def test_what_the_parser_says_in_a_box_becomes_one_line(edge):
+    """Once with box characters, once as it is drawn where stderr knows only ASCII."""
+    rule, inner = "─" * 20 if edge == "│" else "-" * 20, "─" * 18 if edge == "│" else "-" * 18
+    head = [f"╭─ Unknown {rule}╮"] if edge == "│" else ["  Unknown   ", rule]
+    rows = ["Unknown options: --a,", "b. ", inner, "Perhaps you meant:", "    --ab INT", "    Text.", inner, "For more"]
+    end = [f"╰{rule}╯"] if edge == "│" else []
+    box = "\n".join([*head, *(f"{edge} {row} {edge}" for row in rows), *end])
+    assert one_line(box) == "unknown options: --a, b (did you mean --ab?)"
+    assert one_line("") == "wrong usage"

@@ -174,7 +174,7 @@ def test_a_folder_with_other_files_is_refused_and_left_alone(tmp_path):
     with pytest.raises(StoreError, match="holds other files"):
         Store(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["thesis.tex"]
-    with pytest.raises(StoreError, match="cannot write"):
+    with pytest.raises(StoreError, match="is a file, and a study needs a folder"):
         Store(tmp_path / "thesis.tex")
 
 

@@ -221,7 +221,7 @@ def test_the_plan_counts_examples():
 
 
 def test_there_is_nothing_to_load_before_a_study_has_run(tmp_path):
-    with pytest.raises(StoreError, match="no such study folder"):
+    with pytest.raises(UsageError, match="no such study folder"):
         load_study(tmp_path / "none")
     with pytest.raises(StoreError, match="no result yet"):
         load_study(tmp_path)

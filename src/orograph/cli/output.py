@@ -23,25 +23,28 @@ def parse(options: type[_T], words: list[str], verb: str, default: _T | None = N
     import tyro
 
     program = f"orograph {verb}"
-    given = {} if default is None else {"default": default}
+    given: dict[str, Any] = {} if default is None else {"default": default}
     said = io.StringIO()
     try:
         with redirect_stderr(said):
-            return tyro.cli(options, args=words, prog=program, **given)
+            found: _T = tyro.cli(options, args=words, prog=program, **given)
     except SystemExit as stopped:
         if not stopped.code:
             raise
-        raise UsageError(f"{_one_line(said.getvalue())}; see: {program} --help") from None
+        raise UsageError(f"{one_line(said.getvalue())}; see: {program} --help") from None
+    return found
 
 
-def _one_line(box: str) -> str:
+def one_line(box: str) -> str:
     """What the flags' parser says in a box of several lines: its first part, and the nearest flags."""
-    rows = [row.strip("│╭╮╰╯ ") for row in box.splitlines() if not row.startswith(("╭", "╰"))]
-    rule = next((i for i, row in enumerate(rows) if row.startswith("──")), len(rows))
+    rows = [row.strip("│╭╮╰╯ ") for row in box.splitlines()]
+    rows = rows[1:] if box.startswith("╭") else rows[2:]  # the title, ruled off where stderr knows no box characters
+    rule = next((i for i, row in enumerate(rows) if row.startswith(("──", "--" * 4))), len(rows))
     first = " ".join(rows[:rule]).rstrip(". ")
     perhaps = any(row.startswith("Perhaps you meant") for row in rows)
-    flags = [found[0] for row in rows[rule:] if perhaps and (found := re.match(r"--[\w.-]+", row))]
-    return (first[:1].lower() + first[1:] or "wrong usage") + (f" (did you mean {' or '.join(flags)}?)" if flags else "")
+    flags = [found[0] for row in rows[rule:] if perhaps and (found := re.match(r"--\w[\w.-]*", row))]
+    hint = f" (did you mean {' or '.join(flags)}?)" if flags else ""
+    return (first[:1].lower() + first[1:] or "wrong usage") + hint
 
 
 def emit(result: Result, *, as_json: bool, extra: dict[str, Any] | None = None) -> None:

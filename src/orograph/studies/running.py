@@ -118,10 +118,10 @@ def run(
 
 
 def load_study(folder: str | Path) -> StudyResult:
-    """The result of a finished study. Raises StoreError where there is none yet."""
+    """The result of a finished study. Raises StoreError where there is none yet, UsageError for no folder."""
     path = Path(folder) / "result.npz"
     if not Path(folder).is_dir():
-        raise StoreError(f"no such study folder: {folder}")
+        raise UsageError(f"no such study folder or result file: {folder}")
     if not path.is_file():
         raise StoreError(f"{folder} has no result yet; run or continue the study first (orograph run … --out)")
     return StudyResult.load(path)
