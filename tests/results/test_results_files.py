@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from orograph.basics.errors import StoreError
+from orograph.basics.errors import StoreError, UsageError
 from orograph.results import Distances, Line, Result, Surface, load
 
 SAMPLES = {
@@ -147,3 +148,24 @@ def test_two_results_that_differ_in_one_number_are_not_equal():
     changed[7] = np.nextafter(changed[7], 9)
     assert one.equals(replace(one, loss=one.loss.copy()))
     assert not one.equals(replace(one, loss=changed))
+
+
+def test_results_become_xarray_datasets_with_their_coordinates():
+    plane = sample.surface(resolution=5, metrics={"f1": np.ones((5, 5))})
+    found = plane.to_xarray()
+    assert found.loss.dims == ("beta", "alpha")
+    assert set(found.data_vars) == {"loss", "loss_se", "accuracy", "f1"}
+    row, column = plane.best
+    best = found.accuracy.sel(alpha=plane.alpha[column], beta=plane.beta[row])
+    assert float(best) == plane.best_value
+    line = sample.line(accuracy=None, accuracy_se=None)
+    assert np.array_equal(line.to_xarray().loss.sel(alpha=line.alphas[7]), line.loss[7])
+    assert "accuracy" not in line.to_xarray()
+    apart = sample.distances()
+    assert float(apart.to_xarray().distance.sel(a="A", b="C")) == apart.matrix[0, 2]
+
+
+def test_without_the_extra_the_error_names_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "xarray", None)
+    with pytest.raises(UsageError, match="xarray"):
+        sample.line().to_xarray()

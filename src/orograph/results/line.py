@@ -84,4 +84,5 @@ class Line(Result):
         values = {"loss": ("alpha", self.loss), "loss_se": ("alpha", self.loss_se)}
         if self.accuracy is not None:
             values["accuracy"] = ("alpha", self.accuracy)
+        values |= {name: ("alpha", value) for name, value in self.metrics.items()}
         return optional_import("xarray", "xarray").Dataset(values, coords={"alpha": self.alphas})

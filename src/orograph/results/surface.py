@@ -143,6 +143,7 @@ class Surface(Result):
         values = {"loss": (axes, self.loss), "loss_se": (axes, self.loss_se)}
         if self.accuracy is not None:
             values["accuracy"] = (axes, self.accuracy)
+        values |= {name: (axes, value) for name, value in self.metrics.items()}
         coordinates = {"alpha": self.alpha, "beta": self.beta}
         return optional_import("xarray", "xarray").Dataset(values, coords=coordinates)
 
