@@ -210,7 +210,8 @@ def read_only() -> Iterator[Path]:
 def as_anybody(statement: str, folder: Path) -> str:
     """What a process without the rights of root, to which no folder is read-only, prints."""
     code = (
-        "import os, sys\nfrom orograph.store import Store\nos.getuid() or os.setuid(65534)\n"
+        # urllib is loaded late by pathlib, and where Python is installed in root's home it could not be any more.
+        "import os, sys, urllib.parse\nfrom orograph.store import Store\nos.getuid() or os.setuid(65534)\n"
         f"try: {statement}\nexcept Exception as error: print(type(error).__name__, error)"
     )
     return subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True).stdout
