@@ -11,7 +11,6 @@ understood, nothing is folded and nothing is said. The folded network shares eve
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
 import torch
@@ -20,41 +19,35 @@ from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_LAYERS = (*_CONVOLUTIONS, nn.Linear)
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 class FoldedLayer(nn.Module):
-    """A convolution or linear layer with the batch norm behind it absorbed; :meth:`refold` follows the weights."""
+    """A convolution or linear layer with the batch norm behind it, if any, absorbed; :meth:`refold` follows both."""
 
     weight: Tensor
     bias: Tensor
 
-    def __init__(self, layer: nn.Module, norm: _BatchNorm) -> None:
+    def __init__(self, layer: nn.Module, norm: _BatchNorm | None) -> None:
         super().__init__()
         # Held in a tuple, so that they are not submodules: the folded graph must not own the originals twice.
         self.sources = (layer, norm)
-        own: Tensor = layer.weight  # type: ignore[assignment]
-        self.channels_last = isinstance(layer, nn.Conv2d)
-        self.register_buffer("weight", torch.empty_like(own), persistent=False)
-        self.register_buffer("bias", own.new_empty(own.shape[0]), persistent=False)
+        self.register_buffer("weight", torch.empty(0), persistent=False)
+        self.register_buffer("bias", torch.empty(0), persistent=False)
 
-    def refold(self) -> None:
-        """Recompute weight and bias from the layer's and the norm's present values, in the weights' precision."""
+    def refold(self, dtype: torch.dtype) -> None:
+        """Recompute weight and bias from the present values, in the weights' precision, then round to ``dtype``."""
         layer, norm = self.sources
         weight: Tensor = layer.weight  # type: ignore[assignment]
         bias: Tensor | None = layer.bias  # type: ignore[assignment]
-        assert isinstance(norm, _BatchNorm)
-        assert norm.running_mean is not None
-        assert norm.running_var is not None
-        scale = torch.rsqrt(norm.running_var + norm.eps)
-        if norm.weight is not None:
-            scale = scale * norm.weight
-        shift = norm.running_mean if bias is None else norm.running_mean - bias
-        folded = weight * scale.view(-1, *[1] * (weight.dim() - 1))
-        if self.channels_last:
-            folded = folded.contiguous(memory_format=torch.channels_last)
-        self.weight = folded
-        self.bias = -shift * scale if norm.bias is None else norm.bias - shift * scale
+        if norm is not None:
+            weight, bias = _absorbed(weight, bias, norm)
+        if isinstance(layer, nn.Conv2d):
+            weight = weight.contiguous(memory_format=torch.channels_last)
+        if bias is None:
+            bias = torch.zeros(len(weight), device=weight.device)
+        self.weight, self.bias = weight.detach().to(dtype), bias.detach().to(dtype)  # no parameters
 
     def forward(self, inputs: Tensor) -> Tensor:
         layer = self.sources[0]
@@ -64,39 +57,50 @@ class FoldedLayer(nn.Module):
 
 
 class FoldedNetwork:
-    """A traced network with folded layers: call :meth:`refold` after each move, then call it like the module."""
+    """A traced network with folded layers: call :meth:`refold` after each move, then call it like the module.
 
-    def __init__(self, graph: fx.GraphModule, layers: list[FoldedLayer]) -> None:
+    ``dtype`` is that of the layers' weights. Where it is not the one of the inputs they are rounded to it, and the
+    output back to float32; where it is None, the layers have the module's own.
+    """
+
+    def __init__(self, graph: fx.GraphModule, layers: list[FoldedLayer], dtype: torch.dtype | None = None) -> None:
         self.graph = graph
         self.layers = layers
+        self.dtype = dtype
 
     def refold(self) -> None:
         """Follow the weights and statistics to the present point."""
         for layer in self.layers:
-            layer.refold()
+            layer.refold(self.dtype or layer.sources[0].weight.dtype)  # type: ignore[arg-type]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.graph(*args, **kwargs)
+        if self.dtype is None:
+            return self.graph(*args, **kwargs)
+        with torch.autocast(args[0].device.type, enabled=False):
+            return self.graph(args[0].to(self.dtype)).float()
+
+
+def trace(module: nn.Module) -> fx.GraphModule | None:
+    """The graph of ``module`` (in evaluation mode), sharing its submodules; None where torch.fx cannot follow it."""
+    if any(part._forward_hooks or part._forward_pre_hooks for part in module.modules()):
+        return None
+    try:
+        return fx.symbolic_trace(module)
+    except Exception:  # tracing runs the user's forward on proxies, so anything may be raised
+        return None
 
 
 def fold(module: nn.Module) -> FoldedNetwork | None:
-    """Trace ``module`` (in evaluation mode) and fold what can be folded; None where that is nothing.
+    """Trace ``module`` and fold what can be folded; None where that is nothing.
 
     A pair folds if the batch norm has running statistics, both modules are of the plain types, are called once, carry
     no hooks, and the layer's output goes to the norm alone.
     """
-    if any(_has_hooks(part) for part in module.modules()):
+    graph = trace(module)
+    if graph is None:
         return None
-    try:
-        graph = fx.symbolic_trace(module)
-    except Exception:  # tracing runs the user's forward on proxies, so anything may be raised; then nothing is folded
-        return None
-    calls: dict[str, int] = {}
-    for node in graph.graph.nodes:
-        if node.op == "call_module":
-            calls[str(node.target)] = calls.get(str(node.target), 0) + 1
     parts = dict(graph.named_modules(remove_duplicate=False))
-    often = _called_often(parts, calls)
+    often = called_often(graph, parts)
     folded: list[FoldedLayer] = []
     for node in list(graph.graph.nodes):
         pair = _pair(node, parts)
@@ -118,6 +122,33 @@ def fold(module: nn.Module) -> FoldedNetwork | None:
     return FoldedNetwork(graph, folded)
 
 
+def called_often(graph: fx.GraphModule, parts: dict[str, nn.Module]) -> set[int]:
+    """Identities of modules that are called more than once, under one name or several."""
+    totals: dict[int, int] = {}
+    for node in graph.graph.nodes:
+        if node.op == "call_module":
+            part = id(parts[str(node.target)])
+            totals[part] = totals.get(part, 0) + 1
+    return {part for part, count in totals.items() if count > 1}
+
+
+def is_layer(part: nn.Module) -> bool:
+    """Whether ``part`` is a convolution or linear layer of torch's own, which this package knows how to compute."""
+    return type(part) in _LAYERS
+
+
+def _absorbed(weight: Tensor, bias: Tensor | None, norm: _BatchNorm) -> tuple[Tensor, Tensor]:
+    """A layer's weight and bias with the affine map of ``norm`` in them."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    scale = torch.rsqrt(norm.running_var + norm.eps)
+    if norm.weight is not None:
+        scale = scale * norm.weight
+    shift = norm.running_mean if bias is None else norm.running_mean - bias
+    moved = -shift * scale if norm.bias is None else norm.bias - shift * scale
+    return weight * scale.view(-1, *[1] * (weight.dim() - 1)), moved
+
+
 def _pair(node: fx.Node, parts: dict[str, nn.Module]) -> tuple[nn.Module, _BatchNorm] | None:
     """The (layer, norm) that ends at ``node``, if it is a batch norm fed by a layer that feeds nothing else."""
     if node.op != "call_module" or len(node.args) != 1 or node.kwargs:
@@ -128,18 +159,4 @@ def _pair(node: fx.Node, parts: dict[str, nn.Module]) -> tuple[nn.Module, _Batch
     if not isinstance(before, fx.Node) or before.op != "call_module" or len(before.users) != 1:
         return None
     layer = parts[str(before.target)]
-    if type(layer) not in (*_CONVOLUTIONS, nn.Linear):
-        return None
-    return layer, norm
-
-
-def _called_often(parts: dict[str, nn.Module], calls: dict[str, int]) -> set[int]:
-    """Identities of modules that are called more than once, under one name or several."""
-    totals: dict[int, int] = {}
-    for name, count in calls.items():
-        totals[id(parts[name])] = totals.get(id(parts[name]), 0) + count
-    return {key for key, count in totals.items() if count > 1}
-
-
-def _has_hooks(module: nn.Module) -> bool:
-    return any(map(len, operator.attrgetter("_forward_hooks", "_forward_pre_hooks")(module)))
+    return (layer, norm) if is_layer(layer) else None

@@ -242,6 +242,7 @@ class Objective:
             # The network calls .view on its activations, which only the ordinary memory format allows.
             self.settings = replace(self.settings, channels_last=False)
             self._batches = self._calibration_batches = None
+            self._runner = Runner(self.model, self.settings)
             return self._measured(keep_examples)
 
     def _measured(self, keep_examples: bool) -> Measurement:

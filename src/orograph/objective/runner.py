@@ -1,20 +1,21 @@
 """What is called on each batch: the network itself, or a faster equal of it.
 
-A folded network (see :mod:`orograph.objective.fold`) is trusted only after it has reproduced the module's own output
-on real examples; where it does not, the module is used and nothing is said.
+A rewritten network (see :mod:`orograph.objective.fuse` and :mod:`orograph.objective.fold`) is trusted only after it has
+reproduced the module's own output on real examples in float32; where none does, the module is used and nothing is said.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from orograph.data.structure import map_tensors
 from orograph.objective.criterion import forward
-from orograph.objective.fold import FoldedNetwork, fold
+from orograph.objective.fold import FoldedNetwork, fold, trace
+from orograph.objective.fuse import FusedNetwork, fuse
 from orograph.objective.settings import Settings
 
 _CHECKED_EXAMPLES = 32
@@ -26,44 +27,75 @@ class Runner:
 
     def __init__(self, model: nn.Module, settings: Settings) -> None:
         self.model = model
-        self.compiled = settings.compiled
-        self.may_fold = settings.folded and settings.batchnorm != "batch"
-        self.folded: FoldedNetwork | None = None
+        self.settings = settings
+        self._candidates: list[FoldedNetwork] | None = None if settings.folded else []
         self._verified = False
         self._compilations: dict[int, Callable[..., Any]] = {}
 
     def at_present(self, batch: Any) -> Callable[..., Any]:
-        """The callable for the module's present weights and statistics; ``batch`` serves to verify a folded one."""
-        chosen: Callable[..., Any] = self.model
-        if self.may_fold and self.folded is None:
-            with torch.inference_mode(False):
-                self.folded = fold(self.model)
-            self.may_fold = self.folded is not None
-        if self.folded is not None:
-            self.folded.refold()
-            if not self._verified:
-                agrees = self._agrees(batch)
-                self._verified = agrees is True
-                if agrees is False:
-                    self.folded, self.may_fold = None, False
-            # Where there was nothing to compare (NaN at this point), the module itself speaks.
-            if self.folded is not None and self._verified:
-                chosen = self.folded
-        return self._compile(chosen) if self.compiled else chosen
+        """The callable for the module's present weights and statistics; ``batch`` serves to verify a faster one."""
+        chosen = self._faster(batch) or self.model
+        return self._compile(chosen) if self.settings.compiled else chosen
 
-    def _agrees(self, batch: Any) -> bool | None:
-        assert self.folded is not None
+    @property
+    def faster(self) -> FoldedNetwork | None:
+        """The rewritten network that is in use, if one has proved itself."""
+        return self._candidates[0] if self._candidates and self._verified else None
+
+    def _faster(self, batch: Any) -> FoldedNetwork | None:
+        if self.settings.batchnorm == "batch":
+            return None
+        if self._candidates is None:
+            with torch.inference_mode(False):
+                self._candidates = list(self._rewritten(batch))
+        while self._candidates:
+            network = self._candidates[0]
+            network.refold()
+            if self._verified:
+                return network
+            agrees = self._agrees(network, batch)
+            if agrees is None:  # nothing to compare (NaN at this point): the module itself speaks
+                return None
+            if not agrees:
+                self._candidates.pop(0)
+                continue
+            self._verified = True
+            if isinstance(network, FusedNetwork) and self.settings.precision == "bf16":
+                network.dtype = torch.bfloat16
+                network.refold()
+            return network
+        return None
+
+    def _rewritten(self, batch: Any) -> Iterator[FoldedNetwork]:
+        """The candidates, the fastest first."""
+        folded = fold(self.model)
+        inputs = batch[0] if isinstance(batch, (tuple, list)) else None
+        if self.settings.channels_last and not self.settings.compiled and isinstance(inputs, Tensor):
+            graph = folded.graph if folded is not None else trace(self.model)
+            simple = all(parameter.dtype == torch.float32 for parameter in self.model.parameters())
+            if simple and graph is not None and self.settings.precision in ("float32", "bf16"):
+                fused = fuse(graph, inputs)
+                if fused is not None:
+                    yield fused
+                folded = fold(self.model)  # its graph has become the fused one
+        if folded is not None:
+            yield folded
+
+    def _agrees(self, network: FoldedNetwork, batch: Any) -> bool | None:
         few = map_tensors(lambda tensor: tensor[:_CHECKED_EXAMPLES] if tensor.dim() else tensor, batch)
         device = next(self.model.parameters()).device.type
         with torch.autocast(device, enabled=False):
             own, _ = forward(self.model, few)
-            folded, _ = forward(self.folded, few)
-        if own.shape != folded.shape:
+            try:
+                found, _ = forward(network, few)
+            except RuntimeError:  # a kernel that this build of torch, or this processor, lacks
+                return False
+        if own.shape != found.shape:
             return False
-        if not (torch.isfinite(own).all() and torch.isfinite(folded).all()):
+        if not (torch.isfinite(own).all() and torch.isfinite(found).all()):
             return None
         scale = max(float(own.abs().max()), 1e-30) if own.numel() else 1.0
-        return bool((own - folded).abs().max() <= _TOLERANCE * scale)
+        return bool((own - found).abs().max() <= _TOLERANCE * scale)
 
     def _compile(self, chosen: Callable[..., Any]) -> Callable[..., Any]:
         target = chosen.graph if isinstance(chosen, FoldedNetwork) else chosen
