@@ -142,7 +142,7 @@ def test_an_unfinished_study_tells_how_far_it_is_and_how_to_continue(tmp_path, c
 def test_what_is_not_there_is_one_line(tmp_path, capsys, verb):
     (tmp_path / "text.npz").write_text("no result")
     (tmp_path / "folder").mkdir()
-    for path, wrong in (("nowhere", 2), ("text.npz", 1), ("folder", 1)):
+    for path, wrong in (("nowhere", 2), ("text.npz", 1), ("folder", 2)):
         code, out, err = call(capsys, verb, tmp_path / path)
         assert (code, out, err.count("\n")) == (wrong, "", 1)
         assert str(tmp_path / path) in err
@@ -150,9 +150,9 @@ def test_what_is_not_there_is_one_line(tmp_path, capsys, verb):
 
 def test_another_programs_folder_and_a_file_as_out_are_refused(tmp_path, capsys):
     (tmp_path / "thesis.tex").write_text("years")
-    for out, says in ((tmp_path, "holds other files"), (tmp_path / "thesis.tex", "is a file")):
+    for out, wrong, says in ((tmp_path, 1, "holds other files"), (tmp_path / "thesis.tex", 2, "is a file")):
         code, _, err = call(capsys, "run", *BARE, "--out", out, "--quiet")
-        assert (code, says in err, err.count("\n")) == (1, True, 1)
+        assert (code, says in err, err.count("\n")) == (wrong, True, 1)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 

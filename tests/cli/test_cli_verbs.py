@@ -144,7 +144,7 @@ ORIGINAL = ("plane", *MODEL, "--weights", "a.safetensors")
         (("distance", *MODEL, "--weights", "a.safetensors"), 2, "at least two files"),
         (("distance", "--weights", "a.safetensors", "b.pt"), 2, "--model"),
         (("trajectory", *MODEL), 2, "--run FOLDER or --weights"),
-        (("trajectory", *MODEL, "--run", "nowhere"), 1, "nowhere"),
+        (("trajectory", *MODEL, "--run", "nowhere"), 2, "nowhere"),
     ],
 )
 def test_a_mistake_is_one_line_and_the_right_exit_code(folder, capsys, words, code, says):
@@ -252,3 +252,60 @@ def test_what_the_parser_says_in_a_box_becomes_one_line(edge):
     box = "\n".join([*head, *(f"{edge} {row} {edge}" for row in rows), *end])
     assert one_line(box) == "unknown options: --a, b (did you mean --ab?)"
     assert one_line("") == "wrong usage"
+
+
+@pytest.mark.parametrize("what", ["network", "loss"])
+def test_a_mended_file_is_measured_anew_after_a_failure(folder, capsys, what):
+    """Cells kept from the unfinished picture belong to the code as it was."""
+    broken = """
+import torch, torch.nn.functional as F
+from net import blobs, build as sound
+calls = []
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = sound()
+    def forward(self, x):
+        return FORWARD
+def build():
+    net = Net()
+    net.inner = sound()
+    return net.inner if WRAPPED else net
+def loss(model, batch):
+    return LOSS
+def late(value):
+    calls.append(1)
+    if len(calls) > 9:
+        raise RuntimeError("half way")
+    return value
+"""
+    path = folder / "mended.py"
+    sound_loss = "F.cross_entropy(model(batch[0]), batch[1])"
+
+    def write(forward, loss):
+        words = {"FORWARD": forward, "LOSS": loss, "WRAPPED": str(what == "loss")}
+        text = broken
+        for name, value in words.items():
+            text = text.replace(name, value)
+        path.write_text(text)
+
+    def attempt():
+        run = [sys.executable, "-m", "orograph", "plane", "--model", "mended.py:build", "--data", "net.py:blobs"]
+        run += ["--weights", "w.safetensors", "--resolution", "5", "--quiet", "--out", "picture"]
+        return subprocess.run([*run, "--loss", "mended.py:loss"], cwd=folder, capture_output=True, text=True)
+
+    write("late(0 * self.inner(x))", "late(0 * " + sound_loss + ")" if what == "loss" else sound_loss)
+    make = (
+        "import sys; sys.path.insert(0, '.'); import orograph as og, mended; net = mended.build()\nog.Weights.of(net)"
+    )
+    subprocess.run([sys.executable, "-c", make + ".save('w.safetensors')"], cwd=folder, check=True)
+    first = attempt()
+    assert (first.returncode, "half way" in first.stderr) == (1, True), first.stderr
+    assert list((folder / ".picture.partial").rglob("unit-*.npz"))
+    write("self.inner(x)", sound_loss)
+    assert attempt().returncode == 0
+    kept = Surface.load(folder / "picture.npz")
+    (folder / "picture.npz").unlink()
+    attempt()
+    assert np.array_equal(kept.loss, Surface.load(folder / "picture.npz").loss)
+    assert (kept.loss > 0.1).all()

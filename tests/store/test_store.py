@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orograph.basics.errors import StoreError
+from orograph.basics.errors import StoreError, UsageError
 from orograph.results import Cost
 from orograph.store import Store, catalogue
 
@@ -174,12 +174,12 @@ def test_a_folder_with_other_files_is_refused_and_left_alone(tmp_path):
     with pytest.raises(StoreError, match="holds other files"):
         Store(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["thesis.tex"]
-    with pytest.raises(StoreError, match="is a file, and a study needs a folder"):
+    with pytest.raises(UsageError, match="is a file, and a study needs a folder"):
         Store(tmp_path / "thesis.tex")
 
 
 def test_reading_what_is_no_study_says_so(tmp_path):
-    with pytest.raises(StoreError, match="is not a study's folder"):
+    with pytest.raises(UsageError, match="is not a study's folder"):
         Store(tmp_path, writable=False)
 
 

@@ -223,5 +223,8 @@ def test_the_plan_counts_examples():
 def test_there_is_nothing_to_load_before_a_study_has_run(tmp_path):
     with pytest.raises(UsageError, match="no such study folder"):
         load_study(tmp_path / "none")
+    with pytest.raises(UsageError, match="is not a study's folder"):
+        load_study(tmp_path)
+    (tmp_path / "catalogue.sqlite").touch()
     with pytest.raises(StoreError, match="no result yet"):
         load_study(tmp_path)

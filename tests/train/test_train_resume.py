@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from training_samples import SHORT, blobs, dense, same_run, sample, train_slowly
 
-from orograph.basics.errors import StoreError
+from orograph.basics.errors import StoreError, UsageError
 from orograph.train import Recipe, Streams, fit, load_run
 from orograph.weights import Weights
 
@@ -206,8 +206,11 @@ def test_an_unfinished_run_can_be_read(tmp_path):
     assert 0 < n < len(whole.steps)
     assert run.test_loss.tolist() == whole.test_loss[:n].tolist()
     assert Weights.load(run.first.path).fingerprint() == whole.first.weights.fingerprint()
-    with pytest.raises(StoreError, match="holds no run"):
+    with pytest.raises(UsageError, match="no such folder"):
         load_run(tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(StoreError, match="holds no run"):
+        load_run(tmp_path / "empty")
 
 
 def test_complex_half_and_tied_tensors_survive_a_snapshot(tmp_path):

@@ -7,6 +7,7 @@ from time import monotonic
 from typing import Any, Protocol
 
 _LINE_EVERY_SECONDS = 10.0
+_TELLING_SHARE = 0.05
 
 
 class Board(Protocol):
@@ -57,7 +58,9 @@ class PlainBoard:
             self.spoken = now
             share = min((self.done + self.in_hand) / self.total, 1.0) if self.total else 1.0
             left = (now - self.started) * (1 - share) / share if share else 0.0
-            self.note(f"{share:4.0%}  {name}  (about {duration(left)} left)")
+            # Early on it would tell of workers that start and data that are read.
+            guess = f"  (about {duration(left)} left)" if share >= _TELLING_SHARE else ""
+            self.note(f"{share:4.0%}  {name}{guess}")
 
     def show(self, running: dict[str, float]) -> None:
         self.in_hand = sum(running.values())

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from orograph.basics.errors import UsageError, nearest
+from orograph.basics.errors import OrographError, UsageError, nearest
 from orograph.basics.files import file_hash
 
 _FILES: dict[str, Path] = {}  # modules made of the user's files, by name
@@ -50,7 +50,11 @@ def source_hash(text: str) -> str:
 
     A study's keys contain it, so that tasks are done again when the user edits a network.
     """
-    target = load_reference(text)
+    return defining_file_hash(load_reference(text))
+
+
+def defining_file_hash(target: Any) -> str:
+    """The SHA-256 of the source file that defines a class, a function, or an object's class; "" where there is none."""
     named = inspect.unwrap(target) if inspect.isclass(target) or inspect.isroutine(target) else type(target)
     try:
         return file_hash(Path(inspect.getfile(named)))
@@ -108,5 +112,7 @@ def _load_file(path: Path) -> Any:
             raise UsageError(
                 f"{path} ends the program when it is imported; put its script under: if __name__ == '__main__'"
             ) from error
+        if isinstance(error, Exception) and not isinstance(error, OrographError):
+            raise UsageError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
         raise
     return module

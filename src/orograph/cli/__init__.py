@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -40,16 +41,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with results_alone("--json" in words):
             importlib.import_module(f"orograph.cli.{verb}").main(words)
     except OrographError as error:
+        if os.environ.get("OROGRAPH_DEBUG") and error.__cause__ is not None:
+            raise
         _say(str(error))
         return error.exit_code
     except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # an impatient second one finds us leaving already
         _say("stopped at once; everything finished is kept, run the same command again to continue")
         return 130
     except BrokenPipeError:  # the reader of our output has gone (orograph … | head)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except SystemExit as error:  # from the flags' parser, for --help
-        return error.code if isinstance(error.code, int) else 2
+    except SystemExit:
+        if {"-h", "--help"} & set(words):
+            return 0
+        _say("your network, data or loss ended the program (sys.exit); take that call out of it")
+        return 1
     except Exception as error:
         if os.environ.get("OROGRAPH_DEBUG"):
             raise
@@ -77,4 +84,4 @@ exit codes: 0 done; 1 a task or the writing of a file failed; 2 the input cannot
 
 
 def _say(message: str) -> None:
-    print(f"orograph: {message}", file=sys.stderr)
+    print("orograph: " + "; ".join(filter(None, map(str.strip, message.splitlines()))), file=sys.stderr)

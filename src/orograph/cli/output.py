@@ -83,7 +83,7 @@ def progress_line(what: str, *, quiet: bool) -> tuple[Callable[[int, int], None]
 
     def progress(done: int, total: int) -> None:
         if not begun:
-            board.begin(total, f"{what}: {total} parts" + (f", {done} done before" if done else ""))
+            board.begin(total, f"{what}: {total} part{'s' * (total != 1)}" + (f", {done} done before" if done else ""))
             begun.append(done)
         if done > begun[-1]:
             board.advance(done - begun[-1], what)

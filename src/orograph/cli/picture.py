@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from orograph.basics.errors import Interrupted, OrographError, TaskError
+from orograph.basics.files import explained
 from orograph.cli.output import emit, progress_line, tell, write_pictures
 from orograph.cli.subject import Pictures, tell_plan
 from orograph.results import Result
@@ -19,6 +20,8 @@ def draw(options: Pictures, verb: str, points: int, objective: Any, measure: Cal
         tell_plan(verb, points, objective, as_json=options.json)
         return
     partial = options.partial(verb)
+    with explained(options.stem(verb)):  # before anything is computed
+        partial.mkdir(parents=True, exist_ok=True)
     progress, end = progress_line(verb, quiet=options.quiet)
     try:
         with options.pool(objective) as executor:

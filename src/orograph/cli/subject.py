@@ -41,7 +41,8 @@ class Networks:
     data_root: str | None = None
     """Where named data sets lie or are downloaded to."""
     out: Path | None = None
-    """Name of the files to write (.npz, .png, .html are appended); default: the verb's and the weights' names."""
+    """Name of the files to write (.npz, .png, .html are appended); default: the verb's and the weights' or the run's
+    names (distance writes files only where it is given)."""
     json: bool = False
     """Print one JSON object on stdout."""
     quiet: bool = False

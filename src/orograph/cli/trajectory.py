@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -28,6 +28,8 @@ class TrajectoryOptions(Pictures):
 def main(words: list[str]) -> None:
     """Parse the flags, measure, write and print."""
     options = parse(TrajectoryOptions, words, "trajectory")
+    if options.run is not None and options.out is None:
+        options = replace(options, out=Path(f"trajectory-{options.run.resolve().name}"))
     if (options.run is None) == (not options.weights):
         raise UsageError("give either --run FOLDER or --weights with at least three files in order")
     from orograph.landscape import trajectory

@@ -79,12 +79,12 @@ def barrier_on(
     if not math.isfinite(top):
         return Barrier(
             math.inf, at, float(losses[best]), start.loss, end.loss, math.nan, True, math.inf, at, start.n_examples,
-            error_height, error_at, evaluations,
+            error_height, error_at, evaluations, objective.criterion.unit,
         )  # fmt: skip
     if peak is None:  # the maximum is an end: no barrier
         return Barrier(
             0.0, at, float(losses[best]), start.loss, end.loss, 0.0, False, 0.0, at, start.n_examples,
-            error_height, error_at, evaluations,
+            error_height, error_at, evaluations, objective.criterion.unit,
         )  # fmt: skip
     height = max(peak.loss - ((1 - at) * start.loss + at * end.loss), 0.0)
     se = _paired_error(peak, start, end, at)
@@ -102,6 +102,7 @@ def barrier_on(
         error_height=error_height,
         error_at=error_at,
         evaluations=evaluations,
+        unit=objective.criterion.unit,
     )
 
 

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from orograph.basics.errors import ModelError, UsageError, nearest
+from orograph.basics.errors import ModelError, OrographError, UsageError, nearest
 from orograph.basics.references import is_reference, load_reference
 from orograph.basics.seeds import derive, isolated_randomness
 from orograph.models.convnet import ConvNet
@@ -169,7 +169,13 @@ def build(
         factory, arguments = _yours(name, data, shape, options)
 
     with nullcontext() if seed is None else isolated_randomness(derive(seed, "initial values")):
-        network: object = factory(**arguments)
+        try:
+            network: object = factory(**arguments)
+        except OrographError:
+            raise
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise ModelError(f"{_called(name)} could not build the network: {reason}") from error
     if not isinstance(network, nn.Module):
         raise ModelError(f"{_called(name)} must return an nn.Module, not {type(network).__name__}")
     return network
@@ -185,7 +191,10 @@ def _shape(
     shape: dict[str, Any] = {}
     if getattr(data, "classes", None) is not None:
         shape["classes"] = getattr(data, "classes", None)
-    sizes = tuple(getattr(data, "input_shape", None) or ())
+    try:
+        sizes = tuple(getattr(data, "input_shape", None) or ())
+    except UsageError:  # batches are dictionaries, say
+        sizes = ()
     if len(sizes) == 1:
         shape |= {"channels": sizes[0], "image_size": None}
     elif len(sizes) == 3:

@@ -72,6 +72,16 @@ class Criterion:
         return self.loss if isinstance(self.loss, str) else _name(self.loss)
 
     @property
+    def own_functions(self) -> tuple[LossFunction, ...]:
+        """The user's own loss and metrics."""
+        return tuple(part for part in (self.loss, *self.metrics) if not isinstance(part, str))
+
+    @property
+    def unit(self) -> str:
+        """The loss's unit: nats where it is minus a log-probability, else none that is known."""
+        return "nats" if self.classifies else ""
+
+    @property
     def metric_names(self) -> tuple[str, ...]:
         """Names of the metrics in order."""
         return tuple(m if isinstance(m, str) else _name(m) for m in self.metrics)
@@ -169,7 +179,7 @@ def classes_last(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         raise ModelError(
             f"class labels must be integers, not {targets.dtype}; for other targets pass loss='mse' or a callable"
         )
-    if outputs.dim() == 1 or outputs.shape[0] != targets.shape[0]:
+    if outputs.dim() < 2 or not targets.dim() or outputs.shape[0] != targets.shape[0]:
         raise ModelError(_misfit(outputs, targets))
     if targets.dim() == outputs.dim() and targets.shape[-1] == 1 and outputs.dim() == 2:
         targets = targets.squeeze(-1)

@@ -26,6 +26,7 @@ from orograph.data import Examples, as_examples
 from orograph.objective.batches import calibration_subset, hold
 from orograph.objective.batchnorm import BatchMode, Policy, Recalibration, policy_of, tracking_layers
 from orograph.objective.criterion import Criterion, LossFunction, forward
+from orograph.objective.identity import function_identities, network_identity
 from orograph.objective.measurement import Measurement, Tally
 from orograph.objective.runner import Runner
 from orograph.objective.settings import Settings
@@ -192,7 +193,9 @@ class Objective:
         """Everything about this objective that a result depends on, for content keys."""
         policy = self.settings.batchnorm
         return {
+            "network": network_identity(self.model),
             "loss": self.criterion.name,
+            "own functions": function_identities(self.criterion.own_functions),
             "metrics": list(self.criterion.metric_names),
             "settings": vars(self.settings),
             "split": self.split.fingerprint,

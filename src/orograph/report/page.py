@@ -75,7 +75,7 @@ def _alone(result: Result) -> StudyResult:
     """A page for one result: a study without claims, with one section."""
     kind = type(result).title
     title = kind[:1].upper() + kind[1:]
-    name = getattr(result, "name", "")
+    name = getattr(result, "name", "") or ", ".join(_names(result))
     panel = Panel("result", f"{title} {name}".strip(), reading(result))
     return StudyResult(
         provenance=result.provenance,
@@ -85,6 +85,13 @@ def _alone(result: Result) -> StudyResult:
         sections=(Section("What was measured", result.summary(), (panel,)),),
         results={"result": result},
     )
+
+
+def _names(result: Result) -> tuple[str, ...]:
+    """The networks that a single result is about."""
+    if hasattr(result, "names"):
+        return tuple(result.names)
+    return tuple(anchor.name for anchor in getattr(result, "anchors", ()))
 
 
 def _asset(name: str) -> Markup:

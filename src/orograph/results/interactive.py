@@ -166,7 +166,7 @@ def _line(result: Line) -> Any:
     loss = drawable(result.loss, result.computed)
     drawn = sheet(
         xaxis=axis(f"α (1 unit = {result.length:.4g} in weight space)"),
-        yaxis=axis("loss (nats per example)", **_loss_scale(loss)),
+        yaxis=axis(result.provenance.loss_label(), **_loss_scale(loss)),
         hovermode="closest",
     )
     hover = [_line_hover(result, index) for index in range(len(result.alphas))]
@@ -230,7 +230,7 @@ def number_or_none(value: float) -> float | None:
 def anchor_hover(anchor: Any) -> str:
     """Hover text of a given model: its loss under the picture's batch-norm policy and by itself."""
     text = f"<b>{safe(anchor.name)}</b><br>at ({', '.join(number(value, 3) for value in anchor.coordinates)})"
-    text += f"<br>loss {number(anchor.loss)} nats<br>with its own statistics {number(anchor.loss_own)}"
+    text += f"<br>loss {number(anchor.loss)}<br>with its own statistics {number(anchor.loss_own)}"
     if anchor.accuracy is not None:
         text += f"<br>accuracy {number(anchor.accuracy)}"
     return text
@@ -311,7 +311,7 @@ def _run(result: Run) -> Any:
     both = result.test_accuracy is not None
     drawn = sheet(
         xaxis=axis("epoch", anchor="y2" if both else "y"),
-        yaxis=axis("loss (nats)", domain=[0.54, 1] if both else [0, 1]),
+        yaxis=axis(result.provenance.loss_label(), domain=[0.54, 1] if both else [0, 1]),
         hovermode="x unified",
     )
     x = result.epochs.astype(np.float32)

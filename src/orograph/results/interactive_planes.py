@@ -150,7 +150,7 @@ def _country(drawn: Any, result: Surface, shown: Relief) -> None:
 def _bar(shown: Relief) -> dict[str, Any]:
     more = "<br>colours end at %.3g" % shown.high if shown.clipped else ""  # noqa: UP031
     return colour_bar(
-        {"accuracy": "accuracy", "loss": "loss<br>(nats)", "log loss": "loss<br>(nats, log)"}[shown.quantity] + more,
+        shown.label.replace(" (", "<br>(").replace("log scale", "log") + more,
         tickvals=[at for at, _ in shown.ticks],
         ticktext=[text for _, text in shown.ticks],
     )

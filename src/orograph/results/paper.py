@@ -161,7 +161,7 @@ def _line(result: Line, ax: Axes) -> None:
     ax.set_title(label(" to ".join(map(short, result.names))))
     _barrier(result, ax)
     ax.set_xlabel(f"α (1 unit = {result.length:.4g} in weight space)")
-    ax.set_ylabel("loss (nats per example)", color=BLUE)
+    ax.set_ylabel(result.provenance.loss_label(), color=BLUE)
     handles = ax.get_legend_handles_labels()
     if result.accuracy is not None:
         twin = ax.twinx()
@@ -197,7 +197,7 @@ def _run(result: Run, ax: Axes) -> None:
     ax.plot(result.epochs, result.train_loss, color=BLUE, ls=":", label="train loss")
     ax.plot(result.epochs, result.test_loss, color=BLUE, label="test loss")
     ax.set_xlabel("epoch")
-    ax.set_ylabel("loss (nats per example)", color=BLUE)
+    ax.set_ylabel(result.provenance.loss_label(), color=BLUE)
     ax.set_title(label(short(result.name, 60)))
     handles = ax.get_legend_handles_labels()
     if result.test_accuracy is not None:

@@ -31,8 +31,9 @@ class Anchor:
 class Barrier:
     """How far the loss rises above the straight chord between two models (Frankle et al. 2020).
 
-    ``height`` = max over t in [0, 1] of L(t) - ((1 - t) L(0) + t L(1)), in nats per example and never negative;
-    ``at`` is the t of the maximum after refinement; ``se`` is the paired standard error of the height. Not
+    ``height`` = max over t in [0, 1] of L(t) - ((1 - t) L(0) + t L(1)), never negative, in ``unit``: nats per example,
+    or "" for a loss that is no log-probability. ``at`` is the t of the maximum after refinement; ``se`` is the paired
+    standard error of the height. Not
     ``resolved`` means within two standard errors of zero. ``error_height`` is the same for the error rate
     (a fraction), with its own argmax ``error_at``.
     """
@@ -50,16 +51,18 @@ class Barrier:
     error_height: float | None = None
     error_at: float | None = None
     evaluations: int = 0
+    unit: str = "nats"
 
     def __str__(self) -> str:
         if not self.height:
             return "no barrier: the loss never rises above the chord"
         if math.isinf(self.height):
             return f"infinite barrier: the loss is not finite at t = {self.at:.3f}"
+        unit = f" {self.unit}" if self.unit else ""
         if math.isnan(self.se):
-            return f"barrier {self.height:.3g} nats (standard error unknown) at t = {self.at:.3f}"
+            return f"barrier {self.height:.3g}{unit} (standard error unknown) at t = {self.at:.3f}"
         verdict = "" if self.resolved else " (not resolved: within 2 standard errors of 0)"
-        return f"barrier {self.height:.3g} ± {self.se:.2g} nats at t = {self.at:.3f}{verdict}"
+        return f"barrier {self.height:.3g} ± {self.se:.2g}{unit} at t = {self.at:.3f}{verdict}"
 
 
 def policy_remarks(anchors: Iterable[Anchor]) -> list[str]:

@@ -71,6 +71,12 @@ class Provenance:
     versions: dict[str, str] = field(default_factory=lambda: versions("torch", "numpy"))
     cost: Cost = Cost()
 
+    def loss_label(self, scale: str = "") -> str:
+        """The title of a loss axis, ``loss (nats, scale)``; nats only where the loss is minus a log-probability."""
+        unit = "nats" if self.options.get("loss", "cross_entropy") in ("cross_entropy", "abyss") else ""
+        inside = ", ".join(filter(None, (unit, scale)))
+        return f"loss ({inside})" if inside else "loss"
+
     def with_cost(self, cost: Cost) -> Provenance:
         """The same record with another cost."""
         return replace(self, cost=cost)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orograph.results.palette import ACCURACY_SCALE, LOSS_SCALE
+from orograph.results.provenance import Provenance
 from orograph.results.surface import Surface
 
 Quantity = Literal["accuracy", "loss", "log loss"]
@@ -66,6 +67,12 @@ def default_quantity(surface: Surface, *, prefer_loss: bool = False) -> Quantity
     return "log loss" if is_wide(finite) and "log loss" in quantities(surface) else "loss"
 
 
+def _label(quantity: Quantity, provenance: Provenance) -> str:
+    return (
+        "accuracy" if quantity == "accuracy" else provenance.loss_label("log scale" if quantity == "log loss" else "")
+    )
+
+
 def is_wide(values: NDArray[np.float64]) -> bool:
     """Whether positive values span so much that a linear scale would hide the low ones."""
     finite = values[np.isfinite(values)]
@@ -85,7 +92,7 @@ def relief(surface: Surface, quantity: Quantity | None = None) -> Relief:
     low, high, clipped = _limits(finite, quantity)
     return Relief(
         quantity=quantity,
-        label={"accuracy": "accuracy", "loss": "loss (nats)", "log loss": "loss (nats, log scale)"}[quantity],
+        label=_label(quantity, surface.provenance),
         colours=ACCURACY_SCALE if quantity == "accuracy" else LOSS_SCALE,
         values=values,
         low=low,

@@ -24,7 +24,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from orograph.basics.errors import StoreError
+from orograph.basics.errors import StoreError, UsageError
 from orograph.basics.files import explained, file_hash
 from orograph.results import Cost
 from orograph.store.catalogue import Catalogue, Output
@@ -45,11 +45,11 @@ class Store:
         path = self.folder / "catalogue.sqlite"
         if not writable:
             if not path.is_file():
-                raise StoreError(f"{folder} is not a study's folder (it has no catalogue.sqlite)")
+                raise UsageError(f"{folder} is not a study's folder (it has no catalogue.sqlite)")
             self.catalogue = Catalogue(path, writable=False)
             return
         if self.folder.exists() and not self.folder.is_dir():
-            raise StoreError(f"{folder} is a file, and a study needs a folder; choose another with --out")
+            raise UsageError(f"{folder} is a file, and a study needs a folder; choose another with --out")
         with explained(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             if any(self.folder.iterdir()) and not path.exists() and not (self.folder / "lock").exists():

@@ -122,6 +122,8 @@ def load_study(folder: str | Path) -> StudyResult:
     path = Path(folder) / "result.npz"
     if not Path(folder).is_dir():
         raise UsageError(f"no such study folder or result file: {folder}")
+    if not path.is_file() and not (Path(folder) / "catalogue.sqlite").is_file():
+        raise UsageError(f"{folder} is not a study's folder (it has no catalogue.sqlite)")
     if not path.is_file():
         raise StoreError(f"{folder} has no result yet; run or continue the study first (orograph run … --out)")
     return StudyResult.load(path)

@@ -15,7 +15,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from orograph.basics.errors import StoreError
+from orograph.basics.errors import StoreError, UsageError
 from orograph.results import Checkpoint, Provenance, Run
 from orograph.train.folder import RECORDING, RunFolder
 from orograph.train.history import METRICS, History
@@ -34,6 +34,8 @@ def load_run(path: str | Path) -> Run:
         The folder holds no run, nothing to show yet, or damaged files.
     """
     path = Path(path)
+    if not path.is_dir():
+        raise UsageError(f"no such folder of a run: {path}")
     if (path / RECORDING).exists():
         return recorded_run(path)
     if not (path / "run.json").exists():

@@ -108,7 +108,7 @@ class _Conclusion:
             "start to end",
             "norm at the end",
         )
-        epochs = f"{runs[0].epochs[-1]:g} epochs"
+        epochs = f"{runs[0].epochs[-1]:g} epoch{'' if runs[0].epochs[-1] == 1 else 's'}"
         self.section(
             "Replicas from different initial values",
             f"{len(runs)} networks of {self.subject.parameters:,} parameters, each with its own initial values and "
