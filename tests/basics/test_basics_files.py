@@ -98,7 +98,7 @@ def test_a_borrowed_random_state_comes_back_also_after_an_exception(state):
 
     model = nn.Linear(2, 2)
     before = state(model)
-    with pytest.raises(UsageError, match="cannot be imported: ZeroDivisionError"), isolated_randomness(5):
+    with pytest.raises(ZeroDivisionError), isolated_randomness(5):
         rand(3), np.random.rand(), 1 / 0
     assert state(model) == before
 

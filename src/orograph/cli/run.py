@@ -63,7 +63,10 @@ def _merged(cls: type[Any]) -> type[Any]:
     class Merged(RunOptions, cls):  # type: ignore[misc]
         pass
 
-    Merged.__doc__ = cls.__doc__
+    about = (
+        'A TOML file may stand in place of the name: orograph run study.toml, with study = "…" and any option below as'
+    )
+    Merged.__doc__ = f"{cls.__doc__}\n\n{about} a key; those with a dot belong to tables, e.g. epochs under [train]."
     return Merged
 
 
