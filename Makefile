@@ -25,7 +25,8 @@ lint: $(READY)
 	$(BIN)/lint-imports
 
 bench: $(READY)
-	$(BIN)/python benchmarks/planes.py
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps "loss-landscapes==3.0.6"  # the peer
+	for script in planes exactness training sampling; do $(BIN)/python benchmarks/$$script.py || exit 1; done
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

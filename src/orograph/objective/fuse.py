@@ -40,12 +40,11 @@ _FUNCTIONS = {
     F.adaptive_max_pool2d,
 }
 _METHODS = {*_RELU_METHODS, "add", "add_", "mean", "flatten", "view", "reshape", "size", "permute", "contiguous"}
+_NOTHING = (nn.Identity, nn.Dropout, nn.Dropout2d)  # what these do in evaluation mode
 _MODULES = (
+    *_NOTHING,
     nn.ReLU,
-    nn.Identity,
     nn.Flatten,
-    nn.Dropout,
-    nn.Dropout2d,
     nn.MaxPool2d,
     nn.AvgPool2d,
     nn.AdaptiveAvgPool2d,
@@ -55,13 +54,17 @@ _MODULES = (
 
 
 class FusedConvolution(nn.Module):
-    """A (folded) convolution, with the addition and the ReLU that followed it: ``relu(conv(inputs) + other)``."""
+    """A (folded) convolution, with the addition and the ReLU that followed it: ``relu(conv(inputs) + other)``.
 
-    def __init__(self, layer: FoldedLayer, *, relu: bool, size: list[int]) -> None:
+    With ``in_place`` the result takes the place of ``other``, which spares a pass through memory.
+    """
+
+    def __init__(self, layer: FoldedLayer, *, relu: bool, size: list[int], in_place: bool) -> None:
         super().__init__()
         self.layer = (layer,)  # not a submodule: its parameters are the layer's own
         self.size = size
         self.relu = relu
+        self.in_place = in_place
         convolution = layer.sources[0]
         assert isinstance(convolution, nn.Conv2d)
         self.geometry = (convolution.padding, convolution.stride, convolution.dilation, convolution.groups)
@@ -80,6 +83,10 @@ class FusedConvolution(nn.Module):
                 inputs, self.packed, bias, *self.geometry, after, [], ""
             )
         unary = "relu" if self.relu else None
+        if self.in_place:
+            return torch.ops.mkldnn._convolution_pointwise_.binary(  # type: ignore[no-any-return]
+                other, inputs, self.packed, bias, *self.geometry, "add", 1.0, unary, [], ""
+            )
         return torch.ops.mkldnn._convolution_pointwise.binary(  # type: ignore[no-any-return]
             inputs, other, self.packed, bias, *self.geometry, "add", 1.0, unary, [], ""
         )
@@ -108,6 +115,10 @@ def fuse(graph: fx.GraphModule, example: Tensor) -> FusedNetwork | None:
     parts = dict(graph.named_modules(remove_duplicate=False))
     if not all(_is_understood(node, parts) for node in graph.graph.nodes):
         return None
+    for node in list(graph.graph.nodes):
+        if node.op == "call_module" and isinstance(parts[str(node.target)], _NOTHING):
+            node.replace_all_uses_with(node.args[0])
+            graph.graph.erase_node(node)
     layers = _layers(graph, parts)
     if not any(isinstance(layer.sources[0], nn.Conv2d) for layer in layers.values()):
         return None
@@ -176,7 +187,8 @@ def _fuse_one(
         last = follower
     name = str(node.target).replace("orograph_", "orograph_fused_")
     size = [batch, *shapes[node.args[0]][1:]]
-    parts[name] = FusedConvolution(layer, relu=relu, size=size)
+    in_place = isinstance(other, fx.Node) and _is_done_with(other, node, parts)
+    parts[name] = FusedConvolution(layer, relu=relu, size=size, in_place=in_place)
     graph.add_submodule(name, parts[name])
     inputs = (node.args[0],) if other is None else (node.args[0], other)
     with graph.graph.inserting_before(last):
@@ -218,6 +230,18 @@ def _is_understood(node: fx.Node, parts: dict[str, nn.Module]) -> bool:
     if node.op == "output":
         return isinstance(node.args[0], fx.Node)  # a tensor, no tuple or mapping
     return False  # a parameter used directly
+
+
+def _is_done_with(branch: fx.Node, node: fx.Node, parts: dict[str, nn.Module]) -> bool:
+    """Whether a branch may be overwritten where it is added to what comes of ``node``: memory of its own (a kernel's
+    output or a padded copy), read elsewhere by earlier kernels alone, which keep no view of it."""
+
+    def is_kernel(other: fx.Node) -> bool:
+        return other.op == "call_module" and isinstance(parts[str(other.target)], FusedConvolution)
+
+    follower = _only_user(node)
+    owns = is_kernel(branch) or (branch.target is F.pad and branch.kwargs.get("mode") in (None, "constant"))
+    return owns and all(user is follower or (is_kernel(user) and user < node) for user in branch.users)
 
 
 def _only_user(node: fx.Node) -> fx.Node | None:

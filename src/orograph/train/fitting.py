@@ -23,7 +23,7 @@ from orograph.data import Data, Examples, as_examples
 from orograph.objective import Criterion, Measurement, Objective
 from orograph.objective.criterion import LossFunction
 from orograph.results import Checkpoint, Cost, Provenance, Run
-from orograph.train.batches import Batches
+from orograph.train.batches import Batches, takes_pixels
 from orograph.train.folder import RunFolder
 from orograph.train.history import History
 from orograph.train.loop import Loop, Progress, in_training, steps_at, steps_every
@@ -108,7 +108,8 @@ def fit(
             # The network's own running statistics, as anybody who deploys it would get.
             options: dict[str, Any] = {"precision": recipe.precision, "device": place, "batchnorm": "frozen"}
             objective = Objective(model, tested, loss=criterion.loss, **options)
-        loop = Loop(model, recipe, streams, criterion, Batches(train, recipe, streams, place), place)
+        by_pixel = takes_pixels(model, train, place)
+        loop = Loop(model, recipe, streams, criterion, Batches(train, recipe, streams, place, by_pixel=by_pixel), place)
         if folder is not None:  # all that may be refused was looked at before the folder is touched
             folder.claim(request)
             finished = folder.finished()

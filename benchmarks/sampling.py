@@ -1,0 +1,51 @@
+"""What ``tolerance=`` saves, and whether its standard errors are true: a plane read in part against the whole plane.
+
+10,000 images are made of the embedded digits, moved by a pixel and made noisy; the network is trained on others.
+"""
+
+import argparse
+
+import numpy as np
+import torch
+
+import orograph as og
+from common import machine
+
+
+def images(split, count, seed):
+    generator = torch.Generator().manual_seed(seed)
+    rows = torch.randint(0, len(split), (count,), generator=generator)
+    moved = torch.roll(split.inputs[rows], int(torch.randint(-1, 2, (1,), generator=generator)), 3)
+    return og.data.Split(moved + 0.3 * torch.randn(moved.shape, generator=generator), split.targets[rows])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=int, default=10_000)
+    parser.add_argument("--steps", type=int, default=41)
+    parser.add_argument("--tolerance", type=float, default=0.01)
+    options = parser.parse_args()
+    digits = og.data.load("digits")
+    data = og.data.Data(images(digits.train, 4000, 0), images(digits.test, options.images, 1), name="noisy digits")
+    model = og.models.build("convnet", classes=10, channels=1, image_size=8, seed=0)
+    og.train.fit(model, data, og.train.Recipe(epochs=10, batch_size=64, lr=0.05), seed=0)
+    center = og.Weights.of(model)
+    plane = {}
+    for tolerance in (0.0, options.tolerance):
+        objective = og.Objective(model, data.test, tolerance=tolerance)
+        plane[tolerance] = og.landscape.neighbourhood(objective, center, resolution=options.steps, seed=0)
+    exact, sampled = plane[0.0], plane[options.tolerance]
+    saved = exact.n_examples.sum() / sampled.n_examples.sum()
+    inside = np.abs(sampled.loss - exact.loss) <= 2 * sampled.loss_se + 1e-12
+    read = sampled.n_examples < options.images
+    print(machine())
+    print(f"convnet on noisy digits, {options.images} images, {exact.loss.size} cells, tolerance {options.tolerance:g}")
+    print(
+        f"loss from {exact.loss.min():.3g} to {exact.loss.max():.3g}; {read.mean():.0%} of the cells were read in part"
+    )
+    print(f"examples read: {saved:.1f} times fewer than all")
+    print(f"true value inside 2 standard errors: {inside.mean():.1%} of all cells, {inside[read].mean():.1%} of those")
+
+
+if __name__ == "__main__":
+    main()

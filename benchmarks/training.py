@@ -1,0 +1,96 @@
+"""A training step of ``fit`` against a loop written by hand, and replicas in two processes against one after another."""
+
+import argparse
+import time
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+
+import orograph as og
+from common import interleaved, machine, pictures, ratio
+from orograph.data import Split
+from orograph.execute import Task, open_executor, run_tasks
+from orograph.store import Store
+
+
+def network():
+    return og.models.build("resnet20", classes=10, channels=3, image_size=32, seed=0)
+
+
+def by_hand(images, labels, batch, precision):
+    """bf16 autocast, channels_last, SGD with momentum, a cosine schedule; data are in memory as here."""
+    model = network().to(memory_format=torch.channels_last).train()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4, fused=True)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, len(images) // batch)
+    held = images.contiguous(memory_format=torch.channels_last)
+    order = torch.randperm(len(images))
+    for start in range(0, len(images), batch):
+        rows = order[start : start + batch]
+        optimizer.zero_grad(set_to_none=True)
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+            loss = F.cross_entropy(model(held[rows]), labels[rows])
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+
+
+def fitted(images, labels, batch, precision):
+    recipe = og.train.Recipe(epochs=1, batch_size=batch, lr=0.1, weight_decay=5e-4, precision=precision)
+    og.train.fit(network(), Split(images, labels), recipe, seed=0, test=False)
+
+
+def small_replica(context):
+    """A task: train a network too small to fill two processors."""
+    data = og.data.load("digits")
+    model = og.models.build("convnet", data, seed=context.arguments["seed"])
+    og.train.fit(model, data, og.train.Recipe(epochs=8, batch_size=64), seed=context.arguments["seed"])
+    path = context.folder / "weights.safetensors"
+    og.Weights.of(model).save(path)
+    return {"weights": path}
+
+
+def replicas(workers, folder):
+    """Wall seconds for four small replicas; the processes are warm."""
+    tasks = [Task(f"replica {seed}", f"{Path(__file__).resolve()}:small_replica", {"seed": seed}) for seed in range(4)]
+    with Store(folder) as store:
+        executor = open_executor("processes", workers=workers, threads=1)
+        list(executor.map(warm, range(2 * workers)))
+        began = time.perf_counter()
+        run_tasks(tasks, store, lambda: executor)
+        return time.perf_counter() - began
+
+
+def warm(_):
+    og.models.build("mlp", og.data.load("digits"), seed=0)
+    time.sleep(0.3)
+
+
+def main():
+    import tempfile
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=int, default=2560)
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    images, labels = pictures(options.images)
+    print(machine())
+    print(f"ResNet-20, batch {options.batch}, {options.images // options.batch} steps, n = {options.rounds}, CPU time")
+    for precision in ("bf16", "float32"):
+        ways = {
+            "hand": lambda p=precision: by_hand(images, labels, options.batch, p),
+            "fit": lambda p=precision: fitted(images, labels, options.batch, p),
+        }
+        spent = interleaved(ways, options.rounds)
+        print(f"{precision:7} training step, hand-written loop / fit: {ratio(spent['hand'], spent['fit'])}")
+    spent = {1: [], 2: []}
+    for _ in range(options.rounds):
+        for workers in spent:
+            with tempfile.TemporaryDirectory() as folder:
+                spent[workers].append(replicas(workers, folder))
+    print(f"four small replicas, one process / two processes, wall time: {ratio(spent[1], spent[2])}")
+
+
+if __name__ == "__main__":
+    main()
