@@ -1,6 +1,6 @@
 """What ``tolerance=`` saves, and whether its standard errors are true: a plane read in part against the whole plane.
 
-10,000 images are made of the embedded digits, moved by a pixel and made noisy; the network is trained on others.
+10,000 images are made of the embedded digits, made noisy; the network is trained on others.
 """
 
 import argparse
@@ -15,8 +15,8 @@ from common import machine
 def images(split, count, seed):
     generator = torch.Generator().manual_seed(seed)
     rows = torch.randint(0, len(split), (count,), generator=generator)
-    moved = torch.roll(split.inputs[rows], int(torch.randint(-1, 2, (1,), generator=generator)), 3)
-    return og.data.Split(moved + 0.3 * torch.randn(moved.shape, generator=generator), split.targets[rows])
+    noise = torch.randn(count, *split.inputs.shape[1:], generator=generator)
+    return og.data.Split(split.inputs[rows] + 0.3 * noise, split.targets[rows])
 
 
 def main():

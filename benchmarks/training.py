@@ -1,4 +1,4 @@
-"""A training step of ``fit`` against a loop written by hand, and replicas in two processes against one after another."""
+"""A training step of ``fit`` against a loop written by hand, and replicas in two processes against in one."""
 
 import argparse
 import time
