@@ -202,3 +202,23 @@ def test_nan_at_the_first_point_does_not_decide_for_the_others():
     assert objective._runner.faster is None
     objective(weights)
     assert isinstance(objective._runner.faster, FusedNetwork)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_without_the_kernels_the_folded_network_serves(monkeypatch, precision):
+    """As on a processor, or with a build of torch, that cannot do this."""
+
+    def lacking(self):
+        if precision == "float32" or self.layer[0].weight.dtype == torch.bfloat16:
+            raise NotImplementedError("no such kernel")
+        packed(self)
+
+    packed = FusedConvolution.pack
+    monkeypatch.setattr(FusedConvolution, "pack", lacking)
+    split = images(20)
+    model = restless(models.build("resnet8", classes=10, channels=3, image_size=32, seed=0), split.inputs)
+    exact, _ = measured(model, split, precision="float64", fold=False)
+    found, network = measured(model, split, precision=precision)
+    assert network is not None
+    assert not isinstance(network, FusedNetwork)
+    assert found.loss == pytest.approx(exact.loss, rel=0.02 if precision == "bf16" else 1e-5)

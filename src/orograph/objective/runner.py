@@ -7,6 +7,7 @@ reproduced the module's own output on real examples in float32; where none does,
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -20,6 +21,10 @@ from orograph.objective.settings import Settings
 
 _CHECKED_EXAMPLES = 32
 _TOLERANCE = 1e-4  # relative to the largest logit; float32 rounding in deep networks stays below
+
+
+class _Unfit(Exception):
+    """This build of torch, or this processor, lacks a kernel."""
 
 
 class Runner:
@@ -50,20 +55,19 @@ class Runner:
                 self._candidates = list(self._rewritten(batch))
         while self._candidates:
             network = self._candidates[0]
-            network.refold()
             if self._verified:
+                network.refold()
                 return network
-            agrees = self._agrees(network, batch)
+            try:
+                agrees = self._agrees(network, batch)
+            except _Unfit:
+                agrees = False
             if agrees is None:  # nothing to compare (NaN at this point): the module itself speaks
                 return None
-            if not agrees:
-                self._candidates.pop(0)
-                continue
-            self._verified = True
-            if isinstance(network, FusedNetwork) and self.settings.precision == "bf16":
-                network.dtype = torch.bfloat16
-                network.refold()
-            return network
+            if agrees:
+                self._verified = True
+                return network
+            self._candidates.pop(0)
         return None
 
     def _rewritten(self, batch: Any) -> Iterator[FoldedNetwork]:
@@ -74,31 +78,43 @@ class Runner:
             graph = folded.graph if folded is not None else trace(self.model)
             simple = all(parameter.dtype == torch.float32 for parameter in self.model.parameters())
             if simple and graph is not None and self.settings.precision in ("float32", "bf16"):
-                fused = fuse(graph, inputs)
-                if fused is not None:
-                    yield fused
+                with suppress(RuntimeError):  # the graph does not run where the module might
+                    fused = fuse(graph, inputs)
+                    if fused is not None:
+                        yield fused
                 folded = fold(self.model)  # its graph has become the fused one
         if folded is not None:
             yield folded
 
     def _agrees(self, network: FoldedNetwork, batch: Any) -> bool | None:
+        """Whether both give the same in float32; None where that is not finite. Leaves the network ready for use."""
         few = map_tensors(lambda tensor: tensor[:_CHECKED_EXAMPLES] if tensor.dim() else tensor, batch)
         device = next(self.model.parameters()).device.type
         with torch.autocast(device, enabled=False):
             own, _ = forward(self.model, few)
-            try:
-                found, _ = forward(network, few)
-            except RuntimeError:  # a kernel that this build of torch, or this processor, lacks
-                return False
+            found = _tried(network, few)
         if own.shape != found.shape:
             return False
         if not (torch.isfinite(own).all() and torch.isfinite(found).all()):
             return None
         scale = max(float(own.abs().max()), 1e-30) if own.numel() else 1.0
-        return bool((own - found).abs().max() <= _TOLERANCE * scale)
+        if (own - found).abs().max() > _TOLERANCE * scale:
+            return False
+        if isinstance(network, FusedNetwork) and self.settings.precision == "bf16":
+            network.dtype = torch.bfloat16
+            _tried(network, few)
+        return True
 
     def _compile(self, chosen: Callable[..., Any]) -> Callable[..., Any]:
         target = chosen.graph if isinstance(chosen, FoldedNetwork) else chosen
         if id(target) not in self._compilations:
             self._compilations[id(target)] = torch.compile(target)
         return self._compilations[id(target)]
+
+
+def _tried(network: FoldedNetwork, batch: Any) -> Tensor:
+    try:
+        network.refold()
+        return forward(network, batch)[0]
+    except RuntimeError as error:
+        raise _Unfit from error
