@@ -61,6 +61,24 @@ def replicas(workers, folder):
         return time.perf_counter() - began
 
 
+def burn(_):
+    """Nothing but products of matrices that stay in cache."""
+    a = torch.randn(256, 256)
+    for _ in range(4000):
+        a @ a
+
+
+def limit(workers):
+    """Wall seconds for four such loads: what two processes bring on this machine, as busy as it is."""
+    executor = open_executor("processes", workers=workers, threads=1)
+    list(executor.map(warm, range(2 * workers)))
+    began = time.perf_counter()
+    list(executor.map(burn, range(4)))
+    spent = time.perf_counter() - began
+    executor.shutdown()
+    return spent
+
+
 def warm(_):
     og.models.build("mlp", og.data.load("digits"), seed=0)
     time.sleep(0.3)
@@ -84,12 +102,14 @@ def main():
         }
         spent = interleaved(ways, options.rounds)
         print(f"{precision:7} training step, hand-written loop / fit: {ratio(spent['hand'], spent['fit'])}")
-    spent = {1: [], 2: []}
+    spent, bare = {1: [], 2: []}, {1: [], 2: []}
     for _ in range(options.rounds):
         for workers in spent:
             with tempfile.TemporaryDirectory() as folder:
                 spent[workers].append(replicas(workers, folder))
+            bare[workers].append(limit(workers))
     print(f"four small replicas, one process / two processes, wall time: {ratio(spent[1], spent[2])}")
+    print(f"the same for bare products of matrices, the limit here:           {ratio(bare[1], bare[2])}")
 
 
 if __name__ == "__main__":
