@@ -87,8 +87,12 @@ def weights_of(checkpoint) -> Weights:
     return checkpoint.weights if checkpoint.weights is not None else Weights.load(checkpoint.path)
 
 
-def train_slowly(kind: str, out: Path, pause: float) -> None:
-    """What a child process does until it is killed."""
+def train_slowly(kind: str, out: Path, pause: float, may_end: bool) -> None:
+    """What a child process does until it is killed; unless it may end, it waits at its last step for that."""
     torch.set_num_threads(1)
     model, data = sample(kind)
-    fit(model, data, SHORT[kind], seed=5, out=out, snapshot_every=0.2, progress=lambda *_: time.sleep(pause))
+
+    def progress(done: int, total: int) -> None:
+        time.sleep(pause if done < total or may_end else 120)
+
+    fit(model, data, SHORT[kind], seed=5, out=out, snapshot_every=0.2, progress=progress)
