@@ -4,6 +4,8 @@
 """
 
 import argparse
+import math
+import time
 
 import numpy as np
 import torch
@@ -30,21 +32,28 @@ def main():
     model = og.models.build("convnet", classes=10, channels=1, image_size=8, seed=0)
     og.train.fit(model, data, og.train.Recipe(epochs=10, batch_size=64, lr=0.05), seed=0)
     center = og.Weights.of(model)
-    plane = {}
-    for tolerance in (0.0, options.tolerance):
-        objective = og.Objective(model, data.test, tolerance=tolerance)
-        plane[tolerance] = og.landscape.neighbourhood(objective, center, resolution=options.steps, seed=0)
-    exact, sampled = plane[0.0], plane[options.tolerance]
-    saved = exact.n_examples.sum() / sampled.n_examples.sum()
-    inside = np.abs(sampled.loss - exact.loss) <= 2 * sampled.loss_se + 1e-12
-    read = sampled.n_examples < options.images
+
+    def drawn(**sampling):
+        began = time.process_time()
+        objective = og.Objective(model, data.test, **sampling)
+        return og.landscape.neighbourhood(objective, center, resolution=options.steps, seed=0), (
+            time.process_time() - began
+        )
+
+    exact, spent = drawn()
     print(machine())
     print(f"convnet on noisy digits, {options.images} images, {exact.loss.size} cells, tolerance {options.tolerance:g}")
-    print(
-        f"loss from {exact.loss.min():.3g} to {exact.loss.max():.3g}; {read.mean():.0%} of the cells were read in part"
-    )
-    print(f"examples read: {saved:.1f} times fewer than all")
-    print(f"true value inside 2 standard errors: {inside.mean():.1%} of all cells, {inside[read].mean():.1%} of those")
+    print(f"loss from {exact.loss.min():.3g} to {exact.loss.max():.3g}, {math.log(10):.3g} is a guess's")
+    print(f"{'':14}{'examples':>10}{'CPU time':>10}  true value within 2 standard errors")
+    for cap in (None, math.log(10)):
+        sampled, cost = drawn(tolerance=options.tolerance, cap=cap)
+        saved = exact.n_examples.sum() / sampled.n_examples.sum()
+        inside = np.abs(sampled.loss - exact.loss) <= 2 * sampled.loss_se + 1e-12
+        part = sampled.n_examples < options.images
+        print(
+            f"{'no cap' if cap is None else f'cap {cap:.3g}':14}{saved:9.1f}x{spent / cost:9.1f}x  "
+            f"{inside.mean():.1%} of all cells, {inside[part].mean():.1%} of the {part.mean():.0%} read in part"
+        )
 
 
 if __name__ == "__main__":

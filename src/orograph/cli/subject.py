@@ -109,7 +109,9 @@ class Pictures(Networks):
     precision: Precision = "float32"
     """Number format of the evaluation."""
     tolerance: float = 0.0
-    """Standard error at which a point is good enough; 0 reads every example."""
+    """Standard error of the loss at which a point is good enough; 0 reads every example."""
+    cap: float | None = None
+    """With a tolerance: points whose loss is surely above this need not be known better."""
     batch_size: int = 256
     """Examples in a batch."""
     seed: int = 0
@@ -141,11 +143,13 @@ class Pictures(Networks):
             batchnorm=self.batchnorm,
             precision=self.precision,
             tolerance=self.tolerance,
+            cap=self.cap,
             batch_size=self.batch_size,
             device=self.device,
             seed=self.seed,
             name=self.model or "",
-            source=f"{self.data} ({self.split})",
+            source=self.data or "",
+            part=self.split,
         )
 
     @contextmanager

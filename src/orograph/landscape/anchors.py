@@ -17,8 +17,8 @@ def measure_anchors(
     own = objective.with_settings(batchnorm="frozen")
     anchors = []
     for point, name, place in zip(weights, names, places, strict=True):
-        policy = objective(weights[0].with_vector(point.vector))
-        itself = own(point) if point.buffers else policy
+        policy = objective(weights[0].with_vector(point.vector), thorough=True)
+        itself = own(point, thorough=True) if point.buffers else policy
         anchors.append(Anchor(name, tuple(place), policy.loss, itself.loss, policy.accuracy, itself.accuracy))
     objective.cost += own.cost
     return tuple(anchors)

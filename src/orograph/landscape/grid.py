@@ -3,6 +3,10 @@
 A cell is a pair of coefficients, or a given network taken verbatim (its vector is copied, not recomputed: in floating
 point A + 1 (B - A) is not B). Each cell is formed from the centre, so cells do not depend on the order in which they
 are visited.
+
+Where heights are sampled (the objective has a tolerance), a coarse lattice of reference cells is read thoroughly
+first; the examples' losses there tell most of those of the cells between, which then need few examples
+(see :mod:`orograph.objective.controls`).
 """
 
 from __future__ import annotations
@@ -10,7 +14,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -24,12 +28,14 @@ from orograph._version import __version__
 from orograph.basics.errors import OrographError, TaskError
 from orograph.basics.files import atomic_path
 from orograph.basics.keys import content_key
-from orograph.objective import Measurement, Objective
+from orograph.landscape.lattice import coarse_lattice, nearest_on
+from orograph.objective import Controls, Measurement, Objective
 from orograph.results import Cost
 from orograph.weights import Weights
 
 Progress = Callable[[int, int], None]
 _PARCELS_PER_WORKER = 4
+_BATCHES_WORTH_SAMPLING = 4
 Values = dict[str, NDArray[Any]]
 
 
@@ -38,7 +44,9 @@ class Cells:
     """What to evaluate: ``coefficients`` (n, k) of ``directions`` (k tensors of shape (D,)) around ``center``.
 
     ``verbatim`` maps a cell's index to the (D,) vector of a given network. ``unit`` is how many cells in a row are
-    computed, stored and resumed together.
+    computed, stored and resumed together. ``shape`` is that of the lattice the cells form, the last axis running
+    fastest. ``thorough`` cells read all examples and keep each one's loss; ``known`` holds such cells' measurements by
+    index, and the others lean on them.
     """
 
     objective: Objective
@@ -47,6 +55,9 @@ class Cells:
     coefficients: NDArray[np.float64]
     verbatim: dict[int, Tensor]
     unit: int
+    shape: tuple[int, ...]
+    thorough: bool = False
+    known: dict[int, Measurement] = field(default_factory=dict)
 
     @property
     def units(self) -> int:
@@ -64,22 +75,52 @@ class Cells:
                 "coefficients": hashlib.sha256(self.coefficients.tobytes()).hexdigest(),
                 "verbatim": {str(index): _tensor_hash(vector) for index, vector in self.verbatim.items()},
                 "unit": self.unit,
+                "shape": list(self.shape),
+                "thorough": self.thorough,
             }
         )
 
     def measure(self, index: int) -> Measurement:
         """The height of one cell."""
+        if index in self.known:
+            return self.known[index]
+        how: dict[str, Any] = {"keep_examples": self.thorough, "thorough": self.thorough}
+        if self.known:
+            how["controls"] = Controls.of(
+                [self.known[other] for other in nearest_on(self.shape, index, list(self.known))]
+            )
         if index in self.verbatim:
-            return self.objective(self.center.with_vector(self.verbatim[index]))
+            return self.objective(self.center.with_vector(self.verbatim[index]), **how)
         steps = [(float(c), d) for c, d in zip(self.coefficients[index], self.directions, strict=True)]
-        return self.objective.along(self.center, steps)
+        return self.objective.along(self.center, steps, **how)
+
+    def references(self) -> list[int]:
+        """The cells to read thoroughly before the others; none where nothing is sampled or it would not pay."""
+        objective = self.objective
+        if not objective.settings.tolerance or self.thorough:
+            return []
+        if len(objective.split) <= _BATCHES_WORTH_SAMPLING * objective.settings.batch_size:
+            return []
+        found = coarse_lattice(self.shape)
+        return found if len(found) <= len(self.coefficients) // 3 else []
+
+    def only(self, chosen: Sequence[int]) -> Cells:
+        """The ``chosen`` cells by themselves, one to a unit, to be read thoroughly."""
+        return replace(
+            self,
+            coefficients=self.coefficients[list(chosen)],
+            verbatim={place: self.verbatim[index] for place, index in enumerate(chosen) if index in self.verbatim},
+            unit=1,
+            shape=(len(chosen),),
+            thorough=True,
+        )
 
 
 def compute_unit(cells: Cells, unit: int) -> Values:
     """Measure the cells of one unit."""
     indices = range(unit * cells.unit, min((unit + 1) * cells.unit, len(cells.coefficients)))
     with cells.objective.session(cells.center):
-        return _columns([cells.measure(index) for index in indices])
+        return _columns([cells.measure(index) for index in indices], with_examples=cells.thorough)
 
 
 def compute_units(cells: Cells, units: Sequence[int], folder: Path | None) -> dict[int, Values]:
@@ -113,9 +154,21 @@ def evaluate(
     """All cells' values as arrays of shape (n,), with ``computed`` False where a unit was not asked for.
 
     ``partial`` is a folder in which finished units are kept until all are there, so that an interrupted evaluation
-    continues; it is the caller's to remove. ``executor`` computes units elsewhere; results are the same.
+    continues; it is the caller's to remove. ``executor`` computes units elsewhere; results are the same. Reference
+    cells are measured first, whichever units are asked for, so that a unit's numbers do not depend on the others.
     """
     wanted = sorted(set(range(cells.units) if units is None else units))
+    references = cells.references() if wanted else []
+    whole = len(references) + len(wanted)
+    if references:
+        read = _evaluate(cells.only(references), range(len(references)), executor, partial, _part(progress, 0, whole))
+        cells = replace(cells, known=dict(zip(references, _measurements(read), strict=True)))
+    return _evaluate(cells, wanted, executor, partial, _part(progress, len(references), whole))
+
+
+def _evaluate(
+    cells: Cells, wanted: Sequence[int], executor: Executor | None, partial: Path | None, progress: Progress | None
+) -> Values:
     folder = None if partial is None else Path(partial) / f"cells-{cells.key()}"
     found: dict[int, Values] = {}
     for unit in wanted:
@@ -151,11 +204,16 @@ def evaluate(
     return _assembled(found, cells)
 
 
+def _part(progress: Progress | None, ahead: int, whole: int) -> Progress | None:
+    """``progress`` of a part of the work, before which ``ahead`` of the ``whole`` was done."""
+    return None if progress is None else lambda done, _: progress(ahead + done, whole)
+
+
 def _unit_name(unit: int) -> str:
     return f"unit-{unit:05d}.npz"
 
 
-def _columns(measurements: Sequence[Measurement]) -> Values:
+def _columns(measurements: Sequence[Measurement], *, with_examples: bool) -> Values:
     first = measurements[0]
     columns: Values = {
         "loss": np.array([m.loss for m in measurements]),
@@ -167,7 +225,33 @@ def _columns(measurements: Sequence[Measurement]) -> Values:
         columns["accuracy_se"] = np.array([m.accuracy_se for m in measurements], dtype=np.float64)
     for name in first.metrics:
         columns[f"metric:{name}"] = np.array([m.metrics[name] for m in measurements])
+    for name in ("losses", "hits") if with_examples else ():
+        if getattr(first, name) is not None:
+            columns[name] = np.stack([getattr(m, name) for m in measurements]).astype(np.float32)
     return columns
+
+
+def _measurements(values: Values) -> list[Measurement]:
+    """What :func:`_columns` was made of, thorough cells all."""
+
+    def pick(name: str, index: int) -> Any:
+        return values[name][index] if name in values else None
+
+    metrics = [name for name in values if name.startswith("metric:")]
+    return [
+        Measurement(
+            loss=float(values["loss"][i]),
+            loss_se=float(values["loss_se"][i]),
+            n_examples=int(values["n_examples"][i]),
+            exact=True,
+            accuracy=pick("accuracy", i),
+            accuracy_se=pick("accuracy_se", i),
+            metrics={name.removeprefix("metric:"): float(values[name][i]) for name in metrics},
+            losses=pick("losses", i),
+            hits=pick("hits", i),
+        )
+        for i in range(len(values["loss"]))
+    ]
 
 
 def _assembled(found: dict[int, Values], cells: Cells) -> Values:
@@ -178,7 +262,7 @@ def _assembled(found: dict[int, Values], cells: Cells) -> Values:
         values["computed"][place] = True
         for name, column in columns.items():
             if name not in values:
-                values[name] = np.zeros(count, dtype=column.dtype)
+                values[name] = np.zeros((count, *column.shape[1:]), dtype=column.dtype)
             values[name][place] = column
     for name in ("loss", "loss_se", "n_examples"):
         values.setdefault(name, np.zeros(count, dtype=np.int64 if name == "n_examples" else np.float64))

@@ -18,6 +18,7 @@ from orograph.basics.errors import UsageError
 from orograph.landscape.anchors import measure_anchors
 from orograph.landscape.axes import axis, given_axis
 from orograph.landscape.barrier import barrier_on
+from orograph.landscape.economy import measure_economy
 from orograph.landscape.grid import Cells, Progress, evaluate
 from orograph.landscape.points import Point, family
 from orograph.objective import Objective
@@ -76,7 +77,7 @@ def line(
         step, scaling = _direction(center, direction, normalization, seed)
     given = zip(through, weights, strict=True)
     verbatim = {int(np.flatnonzero(values == t)[0]): w.vector for t, w in given if t in values}
-    cells = Cells(objective, center, (step,), values[:, None], verbatim, _POINTS_IN_A_UNIT)
+    cells = Cells(objective, center, (step,), values[:, None], verbatim, _POINTS_IN_A_UNIT, (len(values),))
     found = evaluate(cells, executor=executor, partial=partial, progress=progress)
     anchors = measure_anchors(objective, weights, labels, [(t,) for t in through])
     wall = None
@@ -111,6 +112,7 @@ def line(
         precision=objective.settings.precision,
         tolerance=objective.settings.tolerance,
         barrier=wall,
+        economy=measure_economy(objective, cells),
         provenance=objective.provenance(
             "line",
             began,

@@ -18,6 +18,7 @@ from torch import Tensor
 from orograph.basics.errors import UsageError, nearest
 from orograph.landscape.anchors import measure_anchors
 from orograph.landscape.axes import axis, centred_axis
+from orograph.landscape.economy import measure_economy
 from orograph.landscape.frames import Frame, oblique, orthonormal, project
 from orograph.landscape.grid import Cells, Progress, evaluate
 from orograph.landscape.points import Point, as_weights, family
@@ -105,7 +106,8 @@ def grid_cells(
 ) -> Cells:
     """The cells of a plane, row by row of constant beta; one row is one unit of resumption."""
     coefficients = np.stack([np.tile(alpha, len(beta)), np.repeat(beta, len(alpha))], axis=1)
-    return Cells(objective, center, (frame.first, frame.second), coefficients, verbatim, len(alpha))
+    shape = (len(beta), len(alpha))
+    return Cells(objective, center, (frame.first, frame.second), coefficients, verbatim, len(alpha), shape)
 
 
 def lattice_points(
@@ -164,6 +166,7 @@ def surface(
         precision=settings.precision,
         tolerance=settings.tolerance,
         paths=paths,
+        economy=measure_economy(objective, cells),
         provenance=objective.provenance(
             "plane", began, citations=citations, key=cells.key(), resolution=list(shape), seed=seed
         ),

@@ -1,9 +1,10 @@
 """The height at a point: loss and metrics over data, with batch-norm policy, precision and sampling."""
 
 from orograph.objective.batchnorm import Policy
+from orograph.objective.controls import Controls
 from orograph.objective.criterion import Criterion, Terms, abyss
 from orograph.objective.measurement import Measurement
 from orograph.objective.objective import Objective
 from orograph.objective.settings import Settings
 
-__all__ = ["Criterion", "Measurement", "Objective", "Policy", "Settings", "Terms", "abyss"]
+__all__ = ["Controls", "Criterion", "Measurement", "Objective", "Policy", "Settings", "Terms", "abyss"]

@@ -51,10 +51,14 @@ def channels_last(images: Tensor) -> Tensor:
     return images.contiguous().as_strided((n, 1, height, width), (height * width, 1, width, 1))
 
 
-def calibration_subset(examples: Examples, settings: Settings) -> Examples:
-    """A fixed random subset of at most ``settings.calibration_examples``, in the order of the data."""
+def calibration_subset(examples: Examples, settings: Settings, *, other: bool = False) -> Examples:
+    """A fixed random subset of at most ``settings.calibration_examples``, in the order of the data.
+
+    ``other`` gives a second one, which shares as few examples with the first as the data allow.
+    """
     count, wanted = len(examples), settings.calibration_examples
     if count <= wanted or examples.kind == "batches":
         return examples.head(wanted)
     shuffled = torch.randperm(count, generator=generator(settings.seed, "calibration"))
-    return examples.take(shuffled[:wanted].sort().values)
+    chosen = shuffled[-wanted:] if other else shuffled[:wanted]
+    return examples.take(chosen.sort().values)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+
+Estimate = Callable[[NDArray[np.float64]], tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -35,16 +38,23 @@ class Measurement:
 
 
 class Tally:
-    """Running sums of one quantity over batches: mean, standard error, and the single values where wanted."""
+    """Running sums of one quantity over batches: mean, standard error, and the single values where wanted.
 
-    def __init__(self, population: int, *, keep: bool = False) -> None:
+    ``estimate``, where given, finds mean and standard error from the single values seen so far; it serves until all
+    are seen.
+    """
+
+    def __init__(self, population: int, *, keep: bool = False, estimate: Estimate | None = None) -> None:
         self.population = population
         self.count = 0
         self.total = 0.0
         self.squares = 0.0
         self.per_example = True
         self.means: list[tuple[float, int]] = []
-        self.kept: list[NDArray[np.float64]] | None = [] if keep else None
+        self.keep = keep
+        self.kept: list[NDArray[np.float64]] | None = [] if keep or estimate else None
+        self.estimate = estimate
+        self._estimated: tuple[int, float, float] | None = None
 
     def add(self, values: NDArray[np.float64], examples: int) -> None:
         """Add one batch: ``values`` is (examples,), or () for a batch mean."""
@@ -61,7 +71,10 @@ class Tally:
 
     @property
     def mean(self) -> float:
-        """The mean over the examples seen so far."""
+        """The mean over the data set, as far as it is known."""
+        better = self._better()
+        if better is not None:
+            return better[0]
         return self.total / self.count if self.count else math.nan
 
     @property
@@ -70,20 +83,33 @@ class Tally:
         n, size = self.count, self.population
         if n >= size:
             return 0.0
+        better = self._better()
+        if better is not None:
+            return better[1]
         correction = 1 - n / size
         if self.per_example:
             if n < 2:
                 return math.inf
-            variance = max(self.squares - n * self.mean**2, 0.0) / (n - 1)
+            variance = max(self.squares - self.total**2 / n, 0.0) / (n - 1)
             return math.sqrt(variance / n * correction)
         if len(self.means) < 2:
             return math.inf
         weights = np.array([count for _, count in self.means], dtype=np.float64) / n
-        deviations = np.array([value for value, _ in self.means]) - self.mean
+        deviations = np.array([value for value, _ in self.means]) - self.total / n
         batches = len(self.means)
         return float(math.sqrt((weights**2 * deviations**2).sum() * batches / (batches - 1) * correction))
 
     @property
     def values(self) -> NDArray[np.float64] | None:
         """(n,) the single values in order, where they were kept and known."""
-        return np.concatenate(self.kept) if self.kept else None
+        return np.concatenate(self.kept) if self.keep and self.kept else None
+
+    def _better(self) -> tuple[float, float] | None:
+        """``(mean, standard error)`` by ``estimate``, where it serves."""
+        if self.estimate is None or not self.kept or not self.per_example or not math.isfinite(self.total):
+            return None
+        if self.count >= self.population:
+            return None
+        if self._estimated is None or self._estimated[0] != self.count:
+            self._estimated = (self.count, *self.estimate(np.concatenate(self.kept)))
+        return self._estimated[1:]

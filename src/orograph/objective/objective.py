@@ -9,9 +9,11 @@ over the calibration set where batch-norm statistics are re-estimated.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from time import perf_counter, process_time
 from typing import Any
 
@@ -25,9 +27,10 @@ from orograph.basics.seeds import derive, reseed
 from orograph.data import Examples, as_examples
 from orograph.objective.batches import calibration_subset, hold
 from orograph.objective.batchnorm import BatchMode, Policy, Recalibration, policy_of, tracking_layers
+from orograph.objective.controls import Controls, regression_estimate
 from orograph.objective.criterion import Criterion, LossFunction, forward
 from orograph.objective.identity import function_identities, network_identity
-from orograph.objective.measurement import Measurement, Tally
+from orograph.objective.measurement import Estimate, Measurement, Tally
 from orograph.objective.runner import Runner
 from orograph.objective.settings import Settings
 from orograph.objective.workspace import Workspace
@@ -58,10 +61,13 @@ class Objective:
     tolerance : float
         0 reads all examples. Otherwise a point reads batches, in one fixed order shared by all points, until the
         standard error of its loss is below ``tolerance`` (at least two batches).
+    cap : float, optional
+        With a tolerance: a point whose loss is surely (by two standard errors) above ``cap`` needs to be known no
+        better, and stops there. Default: none.
     fold, channels_last, compile : bool
         Speed. ``fold=False, channels_last=False`` repeats a plain evaluation loop bit for bit.
-    name, source : str
-        What network and data are called in the provenance.
+    name, source, part : str
+        What the network, the data and the split ("test") are called in the provenance.
 
     Raises
     ------
@@ -80,6 +86,7 @@ class Objective:
         batchnorm: Policy | None = None,
         precision: Precision = "float32",
         tolerance: float = 0.0,
+        cap: float | None = None,
         batch_size: int = 256,
         calibration_examples: int = 2048,
         device: str | torch.device = "auto",
@@ -89,6 +96,7 @@ class Objective:
         compile: bool = False,
         name: str = "",
         source: str = "",
+        part: str = "",
     ) -> None:
         examples = as_examples(split)
         if not len(examples):
@@ -97,6 +105,8 @@ class Objective:
             raise UsageError(f"the batch size must be at least 1, not {batch_size}")
         if not tolerance >= 0:
             raise UsageError(f"the tolerance must be at least 0, not {tolerance:g}")
+        if cap is not None and not tolerance:
+            raise UsageError("a cap on the loss saves examples only where they are sampled; give a tolerance too")
         if calibration_examples < 2:
             raise UsageError(f"calibration_examples must be at least 2, not {calibration_examples}")
         self.model = model
@@ -110,6 +120,7 @@ class Objective:
             policy_of(model, batchnorm, has_calibration=calibration is not None),
             precision,
             float(tolerance),
+            None if cap is None else float(cap),
             batch_size,
             calibration_examples,
             seed,
@@ -121,6 +132,7 @@ class Objective:
             raise UsageError("re-estimating batch-norm statistics needs at least two training examples; use 'frozen'")
         self.name = name or type(model).__name__
         self.source = source
+        self.part = part
         self.cost = Cost()
         self._dtype = storage_dtype(precision)
         with arithmetic(precision, self.device):
@@ -133,23 +145,40 @@ class Objective:
 
     # -- measuring -----------------------------------------------------------------------------------------------
 
-    def __call__(self, weights: Weights, *, keep_examples: bool = False) -> Measurement:
-        """Measure at ``weights``, taken verbatim. ``keep_examples`` also returns the single examples' losses."""
+    def __call__(
+        self,
+        weights: Weights,
+        *,
+        keep_examples: bool = False,
+        thorough: bool = False,
+        controls: Controls | None = None,
+    ) -> Measurement:
+        """Measure at ``weights``, taken verbatim.
+
+        ``keep_examples`` also returns the single examples' losses. Where there is a tolerance, ``thorough`` reads all
+        examples even so, and ``controls`` (points near by that were read thoroughly) let fewer suffice.
+        """
         with self.session(weights) as workspace:
             workspace.put(weights)
-            return self._measure(keep_examples)
+            return self._measure(_Reading(keep_examples, thorough, controls))
 
     def along(
-        self, center: Weights, steps: Sequence[tuple[float, Tensor]], *, keep_examples: bool = False
+        self,
+        center: Weights,
+        steps: Sequence[tuple[float, Tensor]],
+        *,
+        keep_examples: bool = False,
+        thorough: bool = False,
+        controls: Controls | None = None,
     ) -> Measurement:
         """Measure at ``center + sum(coefficient * direction)``; directions are (D,) tensors.
 
         The point is formed in the flat buffer itself, from the centre, in the weights' precision. Buffers are the
-        centre's.
+        centre's; the other options are those of a call.
         """
         with self.session(center) as workspace:
             workspace.put_along(center, steps)
-            return self._measure(keep_examples)
+            return self._measure(_Reading(keep_examples, thorough, controls))
 
     @contextmanager
     def session(self, weights: Weights) -> Iterator[Workspace]:
@@ -187,6 +216,19 @@ class Objective:
             other._batches = other._calibration_batches = None
         return other
 
+    def with_other_calibration(self) -> Objective | None:
+        """The same with batch-norm statistics from another capped subset, to tell what the choice of it matters; None
+        where there is no choice."""
+        whole = self.calibration
+        if self.settings.batchnorm != "recalibrate" or whole is None or whole.kind == "batches":
+            return None
+        if len(whole) <= self.settings.calibration_examples:
+            return None
+        other = self.with_settings()
+        other._calibration_subset = calibration_subset(whole, self.settings, other=True)
+        other._calibration_batches = None
+        return other
+
     # -- describing ----------------------------------------------------------------------------------------------
 
     def describe(self) -> dict[str, Any]:
@@ -218,6 +260,7 @@ class Objective:
             seeds={"objective": settings.seed},
             model=self.name,
             data=self.source,
+            split=self.part,
             fingerprint=self.split.fingerprint,
             precision=settings.precision,
             batchnorm=batchnorm,
@@ -236,9 +279,9 @@ class Objective:
 
     # -- inside --------------------------------------------------------------------------------------------------
 
-    def _measure(self, keep_examples: bool) -> Measurement:
+    def _measure(self, reading: _Reading) -> Measurement:
         try:
-            return self._measured(keep_examples)
+            return self._measured(reading)
         except RuntimeError as error:
             if not self.settings.channels_last or "view" not in str(error):
                 raise
@@ -246,9 +289,9 @@ class Objective:
             self.settings = replace(self.settings, channels_last=False)
             self._batches = self._calibration_batches = None
             self._runner = Runner(self.model, self.settings)
-            return self._measured(keep_examples)
+            return self._measured(reading)
 
-    def _measured(self, keep_examples: bool) -> Measurement:
+    def _measured(self, reading: _Reading) -> Measurement:
         layers = tracking_layers(self.model)
         if self.settings.batchnorm == "recalibrate":
             self._recalibrate(layers)
@@ -257,17 +300,19 @@ class Objective:
         runner = self._runner.at_present(batches[0])
         self._reseed()
         population = len(self.split)
-        tolerance = self.settings.tolerance
-        loss = Tally(population, keep=keep_examples)
+        loss = Tally(population, keep=reading.keep, estimate=reading.estimate("losses"))
         metrics: dict[str, Tally] = {}
         with mode:
             for index, batch in enumerate(batches):
                 terms = self.criterion(runner, batch)
                 loss.add(_numpy(terms.losses), terms.examples)
                 for name, values in terms.metrics.items():
-                    tally = metrics.setdefault(name, Tally(population, keep=keep_examples and name == "accuracy"))
-                    tally.add(_numpy(values), terms.examples)
-                if tolerance and (not np.isfinite(loss.total) or (index and loss.standard_error < tolerance)):
+                    if name not in metrics:
+                        hits = name == "accuracy"
+                        estimate = reading.estimate("hits") if hits else None
+                        metrics[name] = Tally(population, keep=reading.keep and hits, estimate=estimate)
+                    metrics[name].add(_numpy(values), terms.examples)
+                if not reading.thorough and self._suffices(loss, index + 1):
                     break
         self.cost += Cost(forward=loss.count)
         accuracy = metrics.get("accuracy")
@@ -276,12 +321,21 @@ class Objective:
             loss_se=loss.standard_error,
             n_examples=loss.count,
             exact=loss.count >= population,
-            accuracy=accuracy.mean if accuracy else None,
+            accuracy=min(max(accuracy.mean, 0.0), 1.0) if accuracy else None,  # an estimate may overshoot
             accuracy_se=accuracy.standard_error if accuracy else None,
             metrics={name: tally.mean for name, tally in metrics.items() if name != "accuracy"},
             losses=loss.values,
             hits=accuracy.values if accuracy else None,
         )
+
+    def _suffices(self, loss: Tally, batches: int) -> bool:
+        """Whether a sampled point is known well enough. A single loss that is not finite settles it."""
+        tolerance, cap = self.settings.tolerance, self.settings.cap
+        if not tolerance or batches < 2:
+            return bool(tolerance) and not math.isfinite(loss.total)
+        error = loss.standard_error
+        high = cap is not None and loss.mean - 2 * error > cap
+        return error < tolerance or high or not math.isfinite(loss.total)
 
     def _recalibrate(self, layers: list[nn.modules.batchnorm._BatchNorm]) -> None:
         if self._calibration_batches is None:
@@ -315,6 +369,20 @@ class Objective:
     def _reseed(self) -> None:
         """Networks that draw random numbers in evaluation draw the same ones at every point."""
         reseed(derive(self.settings.seed, "evaluation"), self.device.type)
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """How one point is read."""
+
+    keep: bool
+    thorough: bool
+    controls: Controls | None
+
+    def estimate(self, what: str) -> Estimate | None:
+        """The estimator of the mean of ``losses`` or ``hits`` that the controls offer."""
+        known = None if self.thorough or self.controls is None else getattr(self.controls, what)
+        return None if known is None else partial(regression_estimate, controls=known)
 
 
 def _numpy(values: Tensor) -> np.ndarray[Any, np.dtype[np.float64]]:

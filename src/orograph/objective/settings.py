@@ -15,6 +15,7 @@ class Settings:
     batchnorm: Policy
     precision: Precision
     tolerance: float
+    cap: float | None
     batch_size: int
     calibration_examples: int
     seed: int

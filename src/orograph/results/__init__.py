@@ -2,7 +2,7 @@
 
 from orograph.results.distances import Distances
 from orograph.results.line import Line
-from orograph.results.points import Anchor, Barrier
+from orograph.results.points import Anchor, Barrier, Economy
 from orograph.results.provenance import Cost, Provenance
 from orograph.results.result import Result, load
 from orograph.results.run import Checkpoint, Run
@@ -17,6 +17,7 @@ __all__ = [
     "Claim",
     "Cost",
     "Distances",
+    "Economy",
     "Line",
     "Panel",
     "ProjectedPath",

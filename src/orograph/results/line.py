@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from orograph.results.points import Anchor, Barrier, policy_remarks
+from orograph.results.points import Anchor, Barrier, Economy, policy_remarks
 from orograph.results.result import Result
 
 
@@ -28,6 +28,7 @@ class Line(Result):
     names : names of the models at 0 and 1, or of the one at 0
     anchors : the given models with their loss by themselves and under the batch-norm policy
     barrier : the barrier between 0 and 1 with its refined maximum, where it was asked for
+    economy : what was spared, and at what error
     frame : "models" or "direction"; normalization : how a direction was scaled
     """
 
@@ -48,6 +49,7 @@ class Line(Result):
     tolerance: float
     metrics: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     barrier: Barrier | None = None
+    economy: Economy | None = None
 
     title: ClassVar[str] = "line"
 
@@ -73,6 +75,8 @@ class Line(Result):
         if self.barrier:
             lines.append(str(self.barrier))
         lines += policy_remarks(self.anchors)
+        if self.economy is not None:
+            lines += self.economy.remarks(self.n_examples, self.loss_se, self.computed)
         if self.nonfinite:
             lines.append(f"{self.nonfinite} points are not finite")
         return "\n".join(lines)

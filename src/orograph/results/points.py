@@ -6,6 +6,9 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from orograph.results.result import record
 
 
@@ -63,6 +66,46 @@ class Barrier:
             return f"barrier {self.height:.3g}{unit} (standard error unknown) at t = {self.at:.3f}"
         verdict = "" if self.resolved else " (not resolved: within 2 standard errors of 0)"
         return f"barrier {self.height:.3g} ± {self.se:.2g}{unit} at t = {self.at:.3f}{verdict}"
+
+
+@record
+@dataclass(frozen=True)
+class Economy:
+    """What was spared in a picture, and what error that brought.
+
+    ``examples`` in the split and the ``tolerance`` and ``cap`` at which points stopped reading them;
+    ``precision_gap``: how far the centre's loss is from its value in float32, as a share of that (None where it is no
+    coarser); ``calibration_gap``: by how much the loss of the picture's middle point moves when batch-norm statistics
+    come from another subset of as many training examples (None where all were used, or none).
+    """
+
+    examples: int
+    tolerance: float = 0.0
+    cap: float | None = None
+    precision_gap: float | None = None
+    calibration_gap: float | None = None
+
+    def remarks(
+        self, n_examples: NDArray[np.int64], loss_se: NDArray[np.float64], computed: NDArray[np.bool_]
+    ) -> list[str]:
+        """A line for each saving, with its error; the arrays are those of the picture's points."""
+        lines = []
+        read = int(n_examples[computed].sum())
+        if self.tolerance and read:
+            ratio = self.examples * int(computed.sum()) / read
+            known = computed & np.isfinite(loss_se)
+            worst = float(loss_se[known].max()) if known.any() else math.nan
+            stopped = "" if self.cap is None else f" (above a loss of {self.cap:g} no better)"
+            lines.append(
+                f"sampled to a standard error of {self.tolerance:g}{stopped}: {ratio:.1f} times fewer examples than "
+                f"all, standard errors up to {worst:.2g}"
+            )
+        if self.precision_gap is not None:
+            lines.append(f"the centre's loss deviates by {self.precision_gap:.2g} of its float32 value")
+        if self.calibration_gap is not None:
+            gap = f"{self.calibration_gap:.2g}"
+            lines.append(f"other training examples for the batch-norm statistics move the middle point's loss by {gap}")
+        return lines
 
 
 def policy_remarks(anchors: Iterable[Anchor]) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from orograph.results.points import Anchor, policy_remarks
+from orograph.results.points import Anchor, Economy, policy_remarks
 from orograph.results.result import Result, record
 
 
@@ -47,6 +47,7 @@ class Surface(Result):
     normalization : "none", "filter", "layer" or "tensor" for random directions
     anchors : the given models, evaluated verbatim
     paths : training trajectories projected onto the plane
+    economy : what was spared, and at what error
     """
 
     alpha: NDArray[np.float64]
@@ -68,6 +69,7 @@ class Surface(Result):
     tolerance: float
     metrics: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     paths: tuple[ProjectedPath, ...] = ()
+    economy: Economy | None = None
 
     title: ClassVar[str] = "plane"
 
@@ -131,6 +133,8 @@ class Surface(Result):
         ]
         lines += [f"{anchor.name}: loss {anchor.loss:.4g} at {_place(anchor.coordinates)}" for anchor in self.anchors]
         lines += policy_remarks(self.anchors)
+        if self.economy is not None:
+            lines += self.economy.remarks(self.n_examples, self.loss_se, self.computed)
         if self.nonfinite:
             lines.append(f"{self.nonfinite} cells are not finite")
         return "\n".join(lines)

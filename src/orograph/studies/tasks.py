@@ -173,9 +173,11 @@ def _objective(context: TaskContext) -> Objective:
         batchnorm=wanted["batchnorm"],
         precision=wanted["precision"],
         tolerance=wanted["tolerance"],
+        cap=wanted["cap"],
         device=arguments["device"],
         name=arguments["model"]["name"],
-        source=f"{arguments['data']['source']} (test)",
+        source=str(arguments["data"]["source"]),
+        part="test",
     )
 
 

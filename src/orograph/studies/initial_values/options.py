@@ -39,6 +39,8 @@ class InitialValues:
     """Batch-norm statistics between networks; unset: recalibrate where there is batch norm."""
     tolerance: float = 0.0
     """Standard error at which a point of a picture is good enough; 0 reads every example."""
+    cap: float | None = None
+    """With a tolerance: points whose loss is surely above this need not be known better."""
     map_examples: int | None = 2000
     """Test examples used for planes (lines, barriers and accuracies use all of them)."""
     line_points: int = 61

@@ -199,6 +199,7 @@ class _Planner:
             "batchnorm": options.batchnorm,
             "precision": options.precision,
             "tolerance": options.tolerance,
+            "cap": options.cap,
             "examples": None if examples is None or examples >= self.subject.test_examples else examples,
         }
 
