@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from orograph.objective.measurement import Measurement
 
+_TINY = 1e-12
 _EXAMPLES_FOR_A_CONTROL = 32  # fewer, and b fits the noise of the few
 
 
@@ -41,23 +42,42 @@ class Controls:
         return cls(np.stack(losses), np.stack(hits) if len(hits) == len(known) else None)
 
 
-def regression_estimate(
-    values: NDArray[np.floating], controls: NDArray[np.floating], *, tiny: float = 1e-12
-) -> tuple[float, float]:
-    """``(mean, standard error)`` over all N examples from the first n ``values`` (n,) and ``controls`` (k, N)."""
-    n, size = len(values), controls.shape[1]
-    used = controls[: n // _EXAMPLES_FOR_A_CONTROL].astype(np.float64)
-    seen = used[:, :n].mean(1)
-    deviations = (used[:, :n] - seen[:, None]).T
-    mean = float(values.mean())
-    spread = np.asarray(values, dtype=np.float64) - mean
-    scale = np.sqrt(np.square(deviations).mean(0))
-    useful = scale > tiny  # a control that says the same of all examples explains nothing
-    deviations = deviations[:, useful] / scale[useful]
-    slopes = np.linalg.lstsq(deviations, spread, rcond=1e-10)[0]
-    freedom = n - 1 - int(useful.sum())
-    if freedom < 1:
-        return mean, math.inf
-    rest = spread - deviations @ slopes
-    moved = mean + float(slopes @ ((used.mean(1) - seen)[useful] / scale[useful]))
-    return moved, math.sqrt(float(rest @ rest) / freedom / n * max(1 - n / size, 0.0))
+class Regression:
+    """The estimator, fed with one batch after another; it keeps sums alone."""
+
+    def __init__(self, controls: NDArray[np.floating]) -> None:
+        self.controls = controls
+        self.count = 0
+        means, spreads = controls.mean(1, dtype=np.float64), controls.std(1, dtype=np.float64)
+        useful = spreads > _TINY * np.maximum(np.abs(means), 1)  # one that says the same of all examples says nothing
+        self.rows = np.flatnonzero(useful)
+        self.means, self.spreads = means[useful], spreads[useful]
+        self.origin: float | None = None
+        self.moments = np.zeros((len(self.rows) + 2, len(self.rows) + 2))  # of (1, controls ..., new)
+
+    def add(self, values: NDArray[np.floating]) -> None:
+        """The next values (m,), in the order of the controls."""
+        seen = self.controls[self.rows, self.count : self.count + len(values)]
+        if self.origin is None:  # near the mean, so that the squares do not drown the differences
+            self.origin = float(values.mean())
+        scaled = (seen - self.means[:, None]) / self.spreads[:, None]
+        table = np.vstack([np.ones(len(values)), scaled, values - self.origin])
+        self.moments += table @ table.T
+        self.count += len(values)
+
+    def estimate(self) -> tuple[float, float]:
+        """``(mean, standard error)`` over all N examples."""
+        n, size = self.count, self.controls.shape[1]
+        k = min(len(self.rows), n // _EXAMPLES_FOR_A_CONTROL)
+        assert self.origin is not None
+        if n < k + 3:
+            return self.origin + self.moments[0, -1] / n, math.inf
+        chosen = np.arange(1, k + 1)
+        here = self.moments[0, chosen] / n  # the means of the controls so far; over all examples they are 0
+        new = self.moments[0, -1] / n
+        covariance = self.moments[np.ix_(chosen, chosen)] / n - np.outer(here, here)
+        with_new = self.moments[chosen, -1] / n - here * new
+        slopes = np.linalg.lstsq(covariance, with_new, rcond=_TINY)[0]
+        rest = max(self.moments[-1, -1] / n - new**2 - float(slopes @ with_new), 0.0)
+        error = math.sqrt(rest / (n - 1 - k) * max(1 - n / size, 0.0))
+        return self.origin + new - float(slopes @ here), error

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-Estimate = Callable[[NDArray[np.float64]], tuple[float, float]]
+
+class Estimator(Protocol):
+    """Finds ``(mean, standard error)`` over the whole data set from the values added so far."""
+
+    def add(self, values: NDArray[np.float64]) -> None: ...
+
+    def estimate(self) -> tuple[float, float]: ...
 
 
 @dataclass(frozen=True)
@@ -40,21 +46,18 @@ class Measurement:
 class Tally:
     """Running sums of one quantity over batches: mean, standard error, and the single values where wanted.
 
-    ``estimate``, where given, finds mean and standard error from the single values seen so far; it serves until all
-    are seen.
+    ``estimator``, where given, finds mean and standard error from the single values until all are seen.
     """
 
-    def __init__(self, population: int, *, keep: bool = False, estimate: Estimate | None = None) -> None:
+    def __init__(self, population: int, *, keep: bool = False, estimator: Estimator | None = None) -> None:
         self.population = population
         self.count = 0
         self.total = 0.0
         self.squares = 0.0
         self.per_example = True
         self.means: list[tuple[float, int]] = []
-        self.keep = keep
-        self.kept: list[NDArray[np.float64]] | None = [] if keep or estimate else None
-        self.estimate = estimate
-        self._estimated: tuple[int, float, float] | None = None
+        self.kept: list[NDArray[np.float64]] | None = [] if keep else None
+        self.estimator = estimator
 
     def add(self, values: NDArray[np.float64], examples: int) -> None:
         """Add one batch: ``values`` is (examples,), or () for a batch mean."""
@@ -65,6 +68,8 @@ class Tally:
         else:
             self.total += float(values.sum())
             self.squares += float(np.square(values).sum())
+            if self.estimator is not None and math.isfinite(self.total):
+                self.estimator.add(values)
         self.count += examples
         if self.kept is not None and values.ndim:
             self.kept.append(values)
@@ -102,14 +107,10 @@ class Tally:
     @property
     def values(self) -> NDArray[np.float64] | None:
         """(n,) the single values in order, where they were kept and known."""
-        return np.concatenate(self.kept) if self.keep and self.kept else None
+        return np.concatenate(self.kept) if self.kept else None
 
     def _better(self) -> tuple[float, float] | None:
-        """``(mean, standard error)`` by ``estimate``, where it serves."""
-        if self.estimate is None or not self.kept or not self.per_example or not math.isfinite(self.total):
+        """``(mean, standard error)`` by the estimator, where it serves."""
+        if self.estimator is None or not self.count or self.count >= self.population:
             return None
-        if self.count >= self.population:
-            return None
-        if self._estimated is None or self._estimated[0] != self.count:
-            self._estimated = (self.count, *self.estimate(np.concatenate(self.kept)))
-        return self._estimated[1:]
+        return self.estimator.estimate() if self.per_example and math.isfinite(self.total) else None

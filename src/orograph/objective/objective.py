@@ -13,7 +13,6 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from functools import partial
 from time import perf_counter, process_time
 from typing import Any
 
@@ -27,10 +26,10 @@ from orograph.basics.seeds import derive, reseed
 from orograph.data import Examples, as_examples
 from orograph.objective.batches import calibration_subset, hold
 from orograph.objective.batchnorm import BatchMode, Policy, Recalibration, policy_of, tracking_layers
-from orograph.objective.controls import Controls, regression_estimate
+from orograph.objective.controls import Controls, Regression
 from orograph.objective.criterion import Criterion, LossFunction, forward
 from orograph.objective.identity import function_identities, network_identity
-from orograph.objective.measurement import Estimate, Measurement, Tally
+from orograph.objective.measurement import Measurement, Tally
 from orograph.objective.runner import Runner
 from orograph.objective.settings import Settings
 from orograph.objective.workspace import Workspace
@@ -300,7 +299,7 @@ class Objective:
         runner = self._runner.at_present(batches[0])
         self._reseed()
         population = len(self.split)
-        loss = Tally(population, keep=reading.keep, estimate=reading.estimate("losses"))
+        loss = Tally(population, keep=reading.keep, estimator=reading.estimator("losses"))
         metrics: dict[str, Tally] = {}
         with mode:
             for index, batch in enumerate(batches):
@@ -309,8 +308,8 @@ class Objective:
                 for name, values in terms.metrics.items():
                     if name not in metrics:
                         hits = name == "accuracy"
-                        estimate = reading.estimate("hits") if hits else None
-                        metrics[name] = Tally(population, keep=reading.keep and hits, estimate=estimate)
+                        estimator = reading.estimator("hits") if hits else None
+                        metrics[name] = Tally(population, keep=reading.keep and hits, estimator=estimator)
                     metrics[name].add(_numpy(values), terms.examples)
                 if not reading.thorough and self._suffices(loss, index + 1):
                     break
@@ -379,10 +378,10 @@ class _Reading:
     thorough: bool
     controls: Controls | None
 
-    def estimate(self, what: str) -> Estimate | None:
+    def estimator(self, what: str) -> Regression | None:
         """The estimator of the mean of ``losses`` or ``hits`` that the controls offer."""
         known = None if self.thorough or self.controls is None else getattr(self.controls, what)
-        return None if known is None else partial(regression_estimate, controls=known)
+        return None if known is None else Regression(known)
 
 
 def _numpy(values: Tensor) -> np.ndarray[Any, np.dtype[np.float64]]:
