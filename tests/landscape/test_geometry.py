@@ -16,7 +16,7 @@ seeds = st.integers(0, 10_000)
 
 
 def at(frame, center, x, y):
-    return center.vector + x * frame.first + y * frame.second
+    return center.vector + x * frame.first[:] + y * frame.second[:]
 
 
 @settings(max_examples=40, deadline=None)
@@ -71,8 +71,8 @@ def test_projection_finds_the_nearest_point_of_the_plane(seed):
         assert path.coordinates[0] == pytest.approx(frame.places[1], abs=1e-8)
         assert path.off_plane[0] == pytest.approx(0, abs=1e-7)
         rest = other.vector - at(frame, a, *path.coordinates[1])
-        assert abs(dot(rest, frame.first)) < 1e-8 * max(1, frame.lengths[0])
-        assert abs(dot(rest, frame.second)) < 1e-8 * max(1, frame.lengths[1])
+        assert abs(dot(rest, frame.first[:])) < 1e-8 * max(1, frame.lengths[0])
+        assert abs(dot(rest, frame.second[:])) < 1e-8 * max(1, frame.lengths[1])
         assert path.off_plane[1] == pytest.approx(float(rest.norm()), rel=1e-6)
 
 

@@ -47,7 +47,7 @@ def test_planes_in_both_frames_equal_the_quadratic(seed):
             from orograph.landscape.frames import orthonormal
 
             axes = orthonormal(a, b, c)
-            d1, d2 = axes.first, axes.second
+            d1, d2 = axes.first[:], axes.second[:]
         else:
             d1, d2 = e1.vector, e2.vector
         for j, beta in enumerate(found.beta):

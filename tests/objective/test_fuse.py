@@ -208,13 +208,13 @@ def test_nan_at_the_first_point_does_not_decide_for_the_others():
 def test_without_the_kernels_the_folded_network_serves(monkeypatch, precision):
     """As on a processor, or with a build of torch, that cannot do this."""
 
-    def lacking(self):
-        if precision == "float32" or self.layer[0].weight.dtype == torch.bfloat16:
+    def lacking(self, dtype):
+        if precision == "float32" or dtype == torch.bfloat16:
             raise NotImplementedError("no such kernel")
-        packed(self)
+        refold(self, dtype)
 
-    packed = FusedConvolution.pack
-    monkeypatch.setattr(FusedConvolution, "pack", lacking)
+    refold = FusedConvolution.refold
+    monkeypatch.setattr(FusedConvolution, "refold", lacking)
     split = images(20)
     model = restless(models.build("resnet8", classes=10, channels=3, image_size=32, seed=0), split.inputs)
     exact, _ = measured(model, split, precision="float64", fold=False)

@@ -21,7 +21,7 @@ from orograph.landscape.axes import axis
 from orograph.landscape.points import Point, family
 from orograph.objective import Measurement, Objective
 from orograph.results import Barrier
-from orograph.weights import Weights
+from orograph.weights import Difference, Weights
 
 _PRECISION_OF_T = 1e-3
 
@@ -51,7 +51,7 @@ def barrier_on(
     exact = objective.with_settings(tolerance=0.0, precision="float32" if precision in ("bf16", "tf32") else precision)
     if exact.settings != objective.settings:
         losses = errors = None
-    direction = b.vector - a.vector
+    direction = Difference(b.vector, a.vector)
     evaluations = 0
 
     def measure(t: float) -> Measurement:

@@ -14,7 +14,7 @@ def measure_economy(objective: Objective, cells: Cells) -> Economy:
     settings = objective.settings
     precision_gap = calibration_gap = None
     if settings.precision in ("bf16", "tf32"):
-        fine = objective.with_settings(precision="float32")
+        fine = objective.with_settings(precision="float32", folded=False)
         reference = fine(cells.center, thorough=True).loss
         objective.cost += fine.cost
         precision_gap = abs(objective(cells.center, thorough=True).loss - reference) / max(abs(reference), 1e-30)

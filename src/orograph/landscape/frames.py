@@ -12,12 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from orograph.basics.errors import UsageError
 from orograph.results import ProjectedPath
-from orograph.weights import Weights, dot
+from orograph.weights import Difference, Direction, Weights, dot, in_chunks, length_of
 
 _COLLINEAR = 1e-6
 
@@ -26,8 +24,8 @@ _COLLINEAR = 1e-6
 class Frame:
     """Two directions (D,) around a centre, and the coordinates of the given networks in them."""
 
-    first: Tensor
-    second: Tensor
+    first: Direction
+    second: Direction
     places: tuple[tuple[float, float], ...]
 
     @property
@@ -49,7 +47,7 @@ class Frame:
 
 def oblique(a: Weights, b: Weights, c: Weights) -> Frame:
     """The frame with A, B, C at (0, 0), (1, 0), (0, 1). Raises UsageError where they lie on one line."""
-    first, second = b.vector - a.vector, c.vector - a.vector
+    first, second = Difference(b.vector, a.vector), Difference(c.vector, a.vector)
     _across(first, second)
     return Frame(first, second, ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0)))
 
@@ -60,20 +58,19 @@ def orthonormal(a: Weights, b: Weights, c: Weights) -> Frame:
     overlap, height = _across(first, second)
     length = math.sqrt(dot(first, first))
     # In float64 until the end: the remainder of two nearly parallel directions loses digits.
-    e1 = first.double() / length
-    e2 = second.double().sub_(e1, alpha=overlap).div_(height)
-    dtype = a.vector.dtype
-    return Frame(e1.to(dtype), e2.to(dtype), ((0.0, 0.0), (length, 0.0), (overlap, height)))
+    for part, (x, y) in in_chunks(first, second):
+        e1 = x / length
+        first[part], second[part] = e1, (y - overlap * e1) / height
+    return Frame(first, second, ((0.0, 0.0), (length, 0.0), (overlap, height)))
 
 
-def _across(first: Tensor, second: Tensor) -> tuple[float, float]:
+def _across(first: Direction, second: Direction) -> tuple[float, float]:
     """<c, e1> and |r|."""
     length, other = math.sqrt(dot(first, first)), math.sqrt(dot(second, second))
     if not length or not other:
         raise UsageError("two of the three networks are the same point; a plane needs three different ones")
     overlap = dot(first, second) / length
-    rest = second.double() - first.double() * (overlap / length)
-    height = float(torch.linalg.vector_norm(rest))
+    height = length_of([(1.0, second), (-overlap / length, first)])
     if height < _COLLINEAR * other:
         raise UsageError("the three networks lie on one line; choose others, or draw the line")
     return overlap, height
@@ -102,7 +99,6 @@ def project(
         moved = point.vector.to(center.vector.device) - center.vector
         sides = np.array([dot(moved, frame.first), dot(moved, frame.second)])
         place = np.linalg.solve(gram, sides)
-        rest = moved.double() - place[0] * frame.first.double() - place[1] * frame.second.double()
         places.append(place)
-        heights.append(float(torch.linalg.vector_norm(rest)))
+        heights.append(length_of([(1.0, moved), (-float(place[0]), frame.first), (-float(place[1]), frame.second)]))
     return ProjectedPath(name, when, np.array(places), np.array(heights), height_of)

@@ -31,7 +31,7 @@ from orograph.basics.keys import content_key
 from orograph.landscape.lattice import coarse_lattice, nearest_on
 from orograph.objective import Controls, Measurement, Objective
 from orograph.results import Cost
-from orograph.weights import Weights
+from orograph.weights import Direction, Weights, chunks
 
 Progress = Callable[[int, int], None]
 _PARCELS_PER_WORKER = 4
@@ -51,7 +51,7 @@ class Cells:
 
     objective: Objective
     center: Weights
-    directions: tuple[Tensor, ...]
+    directions: tuple[Direction, ...]
     coefficients: NDArray[np.float64]
     verbatim: dict[int, Tensor]
     unit: int
@@ -71,9 +71,9 @@ class Cells:
                 "version": __version__,
                 "objective": self.objective.describe(),
                 "center": self.center.fingerprint(),
-                "directions": [_tensor_hash(direction) for direction in self.directions],
+                "directions": [_hash(direction) for direction in self.directions],
                 "coefficients": hashlib.sha256(self.coefficients.tobytes()).hexdigest(),
-                "verbatim": {str(index): _tensor_hash(vector) for index, vector in self.verbatim.items()},
+                "verbatim": {str(index): _hash(vector) for index, vector in self.verbatim.items()},
                 "unit": self.unit,
                 "shape": list(self.shape),
                 "thorough": self.thorough,
@@ -282,6 +282,8 @@ def _read_unit(path: Path) -> Values | None:
         return None
 
 
-def _tensor_hash(tensor: Tensor) -> str:
-    flat = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-    return hashlib.sha256(flat.numpy().data).hexdigest()
+def _hash(direction: Direction) -> str:
+    digest = hashlib.sha256()
+    for part in chunks(direction.numel()):
+        digest.update(direction[part].detach().cpu().contiguous().view(torch.uint8).numpy().data)
+    return digest.hexdigest()

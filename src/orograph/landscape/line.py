@@ -23,7 +23,7 @@ from orograph.landscape.grid import Cells, Progress, evaluate
 from orograph.landscape.points import Point, family
 from orograph.objective import Objective
 from orograph.results import Line
-from orograph.weights import Normalization, Weights, dot, normalize, random_direction
+from orograph.weights import Difference, Direction, Normalization, Weights, dot, normalize, random_direction
 
 _POINTS_IN_A_UNIT = 8
 
@@ -70,7 +70,8 @@ def line(
     span = (-1.0, 1.0) if b is None else (-1.0, 2.0)
     values = axis(span, resolution, through) if alphas is None else given_axis(alphas, through)
     if b is not None:
-        step, scaling = weights[1].vector - center.vector, "none"
+        step: Direction = Difference(weights[1].vector, center.vector)
+        scaling = "none"
         if not dot(step, step):
             raise UsageError(f"networks {labels[0]} and {labels[1]} are the same point; there is no line between them")
     else:

@@ -29,7 +29,7 @@ from orograph.landscape.plane import grid_cells, surface
 from orograph.landscape.points import Point, family
 from orograph.objective import Objective
 from orograph.results import Checkpoint, ProjectedPath, Surface, Trajectory, random_walk_shares
-from orograph.weights import Weights, dot
+from orograph.weights import Weights, dot, length_of
 
 _AXES_REPORTED = 10
 
@@ -147,10 +147,8 @@ def _mean(weights: Sequence[Weights]) -> Weights:
 
 
 def _off_plane(point: Weights, center: Weights, axes: tuple[Tensor, Tensor], place: NDArray[np.float64]) -> float:
-    rest = point.vector.double() - center.vector.double()
-    for axis, coordinate in zip(axes, place, strict=True):
-        rest.sub_(axis.double(), alpha=float(coordinate))
-    return float(torch.linalg.vector_norm(rest))
+    along = [(-float(coordinate), axis) for axis, coordinate in zip(axes, place, strict=True)]
+    return length_of([(1.0, point.vector), (-1.0, center.vector), *along])
 
 
 def _surface(

@@ -49,6 +49,10 @@ class FoldedLayer(nn.Module):
             bias = torch.zeros(len(weight), device=weight.device)
         self.weight, self.bias = weight.detach().to(dtype), bias.detach().to(dtype)  # no parameters
 
+    def release(self) -> None:
+        """Let go of the weight until it is folded again."""
+        self.weight = self.weight.new_empty(0)
+
     def forward(self, inputs: Tensor) -> Tensor:
         layer = self.sources[0]
         if isinstance(layer, nn.Linear):

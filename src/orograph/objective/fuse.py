@@ -70,10 +70,17 @@ class FusedConvolution(nn.Module):
         self.geometry = (convolution.padding, convolution.stride, convolution.dilation, convolution.groups)
         self.packed = torch.empty(0)
 
-    def pack(self) -> None:
-        """Lay out the folded weights as oneDNN wants them for inputs of the usual size; others are right as well."""
+    def refold(self, dtype: torch.dtype) -> None:
+        """Fold, and lay out the weights as oneDNN wants them for inputs of the usual size; others are right as well.
+
+        Only the packed weights are kept.
+        """
+        layer = self.layer[0]
+        self.packed = layer.weight  # lets go of the present ones before there are new ones
+        layer.refold(dtype)
         reorder: Callable[..., Tensor] = torch._C._nn.mkldnn_reorder_conv2d_weight
-        self.packed = reorder(self.layer[0].weight.to_mkldnn(), *self.geometry, self.size)
+        self.packed = reorder(layer.weight.to_mkldnn(), *self.geometry, self.size)
+        layer.release()
 
     def forward(self, inputs: Tensor, other: Tensor | None = None) -> Tensor:
         bias = self.layer[0].bias
@@ -98,11 +105,14 @@ class FusedNetwork(FoldedNetwork):
     def __init__(self, graph: fx.GraphModule, layers: list[FoldedLayer], dtype: torch.dtype) -> None:
         super().__init__(graph, layers, dtype)
         self.convolutions = [part for part in graph.modules() if isinstance(part, FusedConvolution)]
+        fused = {id(convolution.layer[0]) for convolution in self.convolutions}
+        self.others = [layer for layer in layers if id(layer) not in fused]
 
     def refold(self) -> None:
-        super().refold()
-        for convolution in self.convolutions:
-            convolution.pack()
+        assert self.dtype is not None
+        parts: list[FoldedLayer | FusedConvolution] = [*self.others, *self.convolutions]
+        for part in parts:
+            part.refold(self.dtype)
 
 
 def fuse(graph: fx.GraphModule, example: Tensor) -> FusedNetwork | None:
@@ -122,7 +132,6 @@ def fuse(graph: fx.GraphModule, example: Tensor) -> FusedNetwork | None:
     layers = _layers(graph, parts)
     if not any(isinstance(layer.sources[0], nn.Conv2d) for layer in layers.values()):
         return None
-    FoldedNetwork(graph, list(layers.values())).refold()
     shapes = _Shapes(graph)
     with torch.inference_mode(), torch.autocast("cpu", enabled=False):
         shapes.run(example[:2])
@@ -204,11 +213,20 @@ def _fuse_one(
 
 
 class _Shapes(fx.Interpreter):
-    """Runs a graph once and keeps the shape of what each node gives."""
+    """Runs a graph once and keeps the shape of what each node gives; folded layers hold weights only meanwhile."""
 
     def __init__(self, graph: fx.GraphModule) -> None:
         super().__init__(graph)
         self.of: dict[Any, torch.Size] = {}
+
+    def call_module(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        layer = self.fetch_attr(str(target))
+        if not isinstance(layer, FoldedLayer):
+            return super().call_module(target, args, kwargs)
+        layer.refold(torch.float32)
+        value = layer(*args, **kwargs)
+        layer.release()
+        return value
 
     def run_node(self, n: fx.Node) -> Any:
         value = super().run_node(n)

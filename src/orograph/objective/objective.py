@@ -8,7 +8,6 @@ over the calibration set where batch-norm statistics are re-estimated.
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -34,7 +33,7 @@ from orograph.objective.runner import Runner
 from orograph.objective.settings import Settings
 from orograph.objective.workspace import Workspace
 from orograph.results import Cost, Provenance
-from orograph.weights import Weights
+from orograph.weights import Direction, Weights
 
 
 class Objective:
@@ -164,13 +163,14 @@ class Objective:
     def along(
         self,
         center: Weights,
-        steps: Sequence[tuple[float, Tensor]],
+        steps: Sequence[tuple[float, Direction]],
         *,
         keep_examples: bool = False,
         thorough: bool = False,
         controls: Controls | None = None,
     ) -> Measurement:
-        """Measure at ``center + sum(coefficient * direction)``; directions are (D,) tensors.
+        """Measure at ``center + sum(coefficient * direction)``; directions are (D,) tensors
+        or a :class:`~orograph.weights.Difference` of two.
 
         The point is formed in the flat buffer itself, from the centre, in the weights' precision. Buffers are the
         centre's; the other options are those of a call.
@@ -185,7 +185,8 @@ class Objective:
         if self._workspace is not None and self._workspace.entered:
             if self._workspace.layout is not weights.layout:
                 self._workspace.layout.require_same(weights.layout)
-            yield self._workspace
+            with arithmetic(self.settings.precision, self.device):  # the session may be a sibling's
+                yield self._workspace
             return
         dtype = torch.float64 if weights.layout.dtype == torch.float64 and self._dtype == torch.float32 else self._dtype
         if self._workspace is None or not self._workspace.fits(weights.layout, self.device, dtype):
@@ -203,13 +204,17 @@ class Objective:
 
     def with_settings(self, **changes: Any) -> Objective:
         """The same objective with other :class:`Settings`, e.g. ``batchnorm="frozen"`` or ``precision="float64"``."""
-        other = copy.copy(self)
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)  # copy.copy would leave behind what does not travel between processes
         other.settings = replace(self.settings, **changes)
         policy = policy_of(self.model, other.settings.batchnorm, has_calibration=self.calibration is not None)
         other.settings = replace(other.settings, batchnorm=policy)
         other.cost = Cost()
         other._dtype = storage_dtype(other.settings.precision)
-        other._workspace, other._runner = None, Runner(self.model, other.settings)
+        if other._dtype != self._dtype:
+            other._workspace = None  # else both write to one flat vector, which every measurement writes anew
+        if not self._runner.serves(other.settings):
+            other._runner = Runner(self.model, other.settings)
         keeps_order = bool(other.settings.tolerance) == bool(self.settings.tolerance)
         if not keeps_order or other._dtype != self._dtype or other.settings.batch_size != self.settings.batch_size:
             other._batches = other._calibration_batches = None
@@ -296,7 +301,7 @@ class Objective:
             self._recalibrate(layers)
         mode = BatchMode(layers) if self.settings.batchnorm == "batch" else nullcontext()
         batches = self._held_batches()
-        runner = self._runner.at_present(batches[0])
+        runner = self._runner.at_present(batches[0], self.settings.batchnorm)
         self._reseed()
         population = len(self.split)
         loss = Tally(population, keep=reading.keep, estimator=reading.estimator("losses"))

@@ -14,11 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from orograph.data.structure import map_tensors
+from orograph.objective.batchnorm import Policy
 from orograph.objective.criterion import forward
 from orograph.objective.fold import FoldedNetwork, fold, trace
 from orograph.objective.fuse import FusedNetwork, fuse
 from orograph.objective.settings import Settings
 
+_LOOKED_AT = ("precision", "folded", "channels_last", "compiled")
 _CHECKED_EXAMPLES = 32
 _TOLERANCE = 1e-4  # relative to the largest logit; float32 rounding in deep networks stays below
 
@@ -37,9 +39,17 @@ class Runner:
         self._verified = False
         self._compilations: dict[int, Callable[..., Any]] = {}
 
-    def at_present(self, batch: Any) -> Callable[..., Any]:
-        """The callable for the module's present weights and statistics; ``batch`` serves to verify a faster one."""
-        chosen = self._faster(batch) or self.model
+    def serves(self, settings: Settings) -> bool:
+        """Whether this runner is right for ``settings`` as well; those that it does not look at may differ."""
+        own = self.settings
+        return all(getattr(own, name) == getattr(settings, name) for name in _LOOKED_AT)
+
+    def at_present(self, batch: Any, policy: Policy) -> Callable[..., Any]:
+        """The callable for the module's present weights and statistics; ``batch`` serves to verify a faster one.
+
+        Under the policy ``batch`` statistics are not known before the batch is, so nothing can be folded.
+        """
+        chosen = (None if policy == "batch" else self._faster(batch)) or self.model
         return self._compile(chosen) if self.settings.compiled else chosen
 
     @property
@@ -48,8 +58,6 @@ class Runner:
         return self._candidates[0] if self._candidates and self._verified else None
 
     def _faster(self, batch: Any) -> FoldedNetwork | None:
-        if self.settings.batchnorm == "batch":
-            return None
         if self._candidates is None:
             with torch.inference_mode(False):
                 self._candidates = list(self._rewritten(batch))

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from orograph.basics.seeds import isolated_randomness
-from orograph.weights import Layout, Weights
+from orograph.weights import Direction, Layout, Weights, chunks
 
 
 class Workspace:
@@ -57,14 +57,16 @@ class Workspace:
         self.flat.copy_(weights.vector)
         self.ride(weights)
 
-    def put_along(self, center: Weights, steps: Sequence[tuple[float, Tensor]]) -> None:
+    def put_along(self, center: Weights, steps: Sequence[tuple[float, Direction]]) -> None:
         """Move the network to ``center + sum(coefficient * direction)``, with the buffers of ``center``."""
-        source = center.vector.to(self.flat.device, self.flat.dtype)
-        for coefficient, direction in steps:
-            torch.add(source, direction.to(self.flat.device, self.flat.dtype), alpha=coefficient, out=self.flat)
-            source = self.flat
-        if source is not self.flat:
-            self.flat.copy_(source)
+        for part in chunks(self.layout.size):
+            point = self.flat[part]
+            source = center.vector[part].to(point.device, point.dtype)
+            for coefficient, direction in steps:
+                torch.add(source, direction[part].to(point.device, point.dtype), alpha=coefficient, out=point)
+                source = point
+            if not steps:
+                point.copy_(source)
         self.ride(center)
 
     def ride(self, weights: Weights) -> None:

@@ -2,15 +2,21 @@
 
 from orograph.weights.directions import Normalization, normalize, random_direction, random_plane
 from orograph.weights.layout import Layout, Slot, layout_of
-from orograph.weights.weights import Weights, dot
+from orograph.weights.vectors import Difference, Direction, chunks, dot, in_chunks, length_of
+from orograph.weights.weights import Weights
 
 __all__ = [
+    "Difference",
+    "Direction",
     "Layout",
     "Normalization",
     "Slot",
     "Weights",
+    "chunks",
     "dot",
+    "in_chunks",
     "layout_of",
+    "length_of",
     "normalize",
     "random_direction",
     "random_plane",

@@ -19,7 +19,8 @@ from torch import Tensor
 from orograph.basics.errors import UsageError
 from orograph.basics.seeds import generator
 from orograph.weights.layout import Slot
-from orograph.weights.weights import Weights, dot
+from orograph.weights.vectors import dot
+from orograph.weights.weights import Weights
 
 Normalization = Literal["filter", "layer", "tensor", "none"]
 Vectors = Literal["zero", "tensor"]

@@ -18,11 +18,10 @@ from torch import Tensor, nn
 from orograph.basics.errors import WeightsError
 from orograph.weights.files import Parts, read_parts, write_parts
 from orograph.weights.layout import Layout, Select, layout_of
+from orograph.weights.vectors import dot, squared_difference
 
 if TYPE_CHECKING:
     from typing import Self
-
-_CHUNK = 1 << 20  # entries summed in float64 at a time, so that a distance needs no second copy of a network
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,7 +150,7 @@ class Weights:
     def squared_distances(self, other: Weights) -> list[float]:
         """The squared distance that each slot contributes, in the order of the layout."""
         yours = self._matching(other)
-        return [_squared_difference(self.vector[s.start : s.stop], yours[s.start : s.stop]) for s in self.layout.slots]
+        return [squared_difference(self.vector[s.start : s.stop], yours[s.start : s.stop]) for s in self.layout.slots]
 
     def cosine(self, other: Weights) -> float:
         """Cosine of the angle between the two vectors; NaN where one of them is zero."""
@@ -189,20 +188,3 @@ class Weights:
         if self.layout is not other.layout:
             self.layout.require_same(other.layout)
         return other.vector.to(self.vector.device)
-
-
-def dot(left: Tensor, right: Tensor) -> float:
-    """Inner product of two flat tensors in float64, chunk by chunk."""
-    total = 0.0
-    for start in range(0, left.numel(), _CHUNK):
-        part = slice(start, start + _CHUNK)
-        total += float(torch.dot(left[part].double(), right[part].double()))
-    return total
-
-
-def _squared_difference(left: Tensor, right: Tensor) -> float:
-    total = 0.0
-    for start in range(0, left.numel(), _CHUNK):
-        part = slice(start, start + _CHUNK)
-        total += float((left[part].double() - right[part].double()).square().sum())
-    return total
