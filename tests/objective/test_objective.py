@@ -404,3 +404,24 @@ def test_an_image_of_one_channel_is_laid_out_pixel_by_pixel_without_changing_a_v
         assert laid.is_contiguous(memory_format=torch.channels_last)
         if shape[2] > 1:
             assert nn.Conv2d(shape[1], 8, 3, padding=1)(laid).stride()[1] == 1
+
+
+def test_batches_are_halved_until_activations_suit_the_cache():
+    wide = nn.Sequential(nn.Conv2d(1, 64, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(64 * 32 * 32, 3))
+    split = Split(torch.randn(100, 1, 32, 32), torch.randint(0, 3, (100,)))
+    seen = []
+    wide[0].register_forward_hook(lambda module, inputs, output: seen.append(len(output)))
+    hooks = dict(wide[1]._forward_hooks)
+
+    def sizes(**options):
+        seen.clear()
+        Objective(wide, split, **options)(Weights.of(wide))
+        return set(seen)
+
+    assert sizes() == {2, 32, 4}  # 256 KiB of activations for each example: 32 make 8 MiB
+    assert sizes(batch_size=50) == {50}
+    assert wide[1]._forward_hooks == hooks
+    narrow = TupleNet()
+    objective = Objective(narrow, vectors(1000))
+    objective(Weights.of(narrow))
+    assert len(objective._batches[0][0]) == 256

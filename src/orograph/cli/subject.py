@@ -112,8 +112,8 @@ class Pictures(Networks):
     """Standard error of the loss at which a point is good enough; 0 reads every example."""
     cap: float | None = None
     """With a tolerance: points whose loss is surely above this need not be known better."""
-    batch_size: int = 256
-    """Examples in a batch."""
+    batch_size: int | None = None
+    """Examples in a batch; unset: 256 for batch-norm statistics, for heights as many as suit the cache."""
     seed: int = 0
     """Seed of random directions, example order and calibration subset."""
     device: str = "auto"

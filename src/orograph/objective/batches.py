@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from orograph.basics.seeds import generator
 from orograph.data import Examples
 from orograph.data.structure import map_tensors
+from orograph.objective.criterion import batch_size
 from orograph.objective.settings import Settings
 
+_CACHED_BYTES = 8 << 20
+_SMALLEST_BATCH = 32
 
-def hold(examples: Examples, settings: Settings, device: torch.device, *, shuffle_seed: int | None = None) -> list[Any]:
-    """All examples as a list of batches; with ``shuffle_seed`` in one fixed random order, the same for all points.
 
-    A last batch of a single example, which has no variance for batch norm, is avoided by slightly larger batches.
+def hold(
+    examples: Examples,
+    settings: Settings,
+    device: torch.device,
+    *,
+    shuffle_seed: int | None = None,
+    size: int | None = None,
+) -> list[Any]:
+    """All examples as a list of batches of ``size`` (default: that of the settings).
+
+    With ``shuffle_seed`` they come in one fixed random order, the same for all points. A last batch of a single
+    example, which has no variance for batch norm, is avoided by slightly larger batches.
     """
-    size, count = settings.batch_size, len(examples)
+    size, count = size or settings.batch_size, len(examples)
     while size > 1 and count > size and count % size == 1:
         size += 1
     order = None
@@ -37,6 +50,33 @@ def hold(examples: Examples, settings: Settings, device: torch.device, *, shuffl
         return tensor
 
     return [map_tensors(prepare, batch) for batch in examples.batches(size, order)]
+
+
+def fitting_size(model: nn.Module, run: Callable[[Any], Any], few: Any, largest: int) -> int:
+    """At most ``largest`` examples, halved until the largest activation of a batch is small enough for the cache.
+
+    Larger ones cost more than they save: each passes through memory, and the system hands it out and takes it back
+    anew. ``few`` is a batch of few examples, on which ``run`` calls the network once. It depends on shapes alone, so
+    every run of the same network and data has the same batches.
+    """
+    widest = 0
+
+    def look(module: nn.Module, inputs: Any, output: Any) -> None:
+        nonlocal widest
+        if isinstance(output, Tensor):
+            widest = max(widest, output.numel() * output.element_size())
+
+    hooks = [part.register_forward_hook(look) for part in model.modules()]
+    try:
+        run(few)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    each = widest / max(batch_size(few), 1)
+    size = largest
+    while size > _SMALLEST_BATCH and size * each > _CACHED_BYTES:
+        size //= 2
+    return size
 
 
 def channels_last(images: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ over the calibration set where batch-norm statistics are re-estimated.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from time import perf_counter, process_time
@@ -23,7 +23,7 @@ from orograph.basics.errors import DataError, UsageError
 from orograph.basics.numerics import Precision, arithmetic, resolve_device, storage_dtype
 from orograph.basics.seeds import derive, reseed
 from orograph.data import Examples, as_examples
-from orograph.objective.batches import calibration_subset, hold
+from orograph.objective.batches import calibration_subset, fitting_size, hold
 from orograph.objective.batchnorm import BatchMode, Policy, Recalibration, policy_of, tracking_layers
 from orograph.objective.controls import Controls, Regression
 from orograph.objective.criterion import Criterion, LossFunction, forward
@@ -34,6 +34,8 @@ from orograph.objective.settings import Settings
 from orograph.objective.workspace import Workspace
 from orograph.results import Cost, Provenance
 from orograph.weights import Direction, Weights
+
+_BATCH = 256
 
 
 class Objective:
@@ -62,6 +64,9 @@ class Objective:
     cap : float, optional
         With a tolerance: a point whose loss is surely (by two standard errors) above ``cap`` needs to be known no
         better, and stops there. Default: none.
+    batch_size : int, optional
+        Examples in a batch. Default: 256 where batch-norm statistics are those of a batch; for heights at most that,
+        so that activations stay in the cache.
     fold, channels_last, compile : bool
         Speed. ``fold=False, channels_last=False`` repeats a plain evaluation loop bit for bit.
     name, source, part : str
@@ -85,7 +90,7 @@ class Objective:
         precision: Precision = "float32",
         tolerance: float = 0.0,
         cap: float | None = None,
-        batch_size: int = 256,
+        batch_size: int | None = None,
         calibration_examples: int = 2048,
         device: str | torch.device = "auto",
         seed: int = 0,
@@ -99,7 +104,7 @@ class Objective:
         examples = as_examples(split)
         if not len(examples):
             raise DataError("there are no examples to measure a loss on")
-        if batch_size < 1:
+        if batch_size is not None and batch_size < 1:
             raise UsageError(f"the batch size must be at least 1, not {batch_size}")
         if not tolerance >= 0:
             raise UsageError(f"the tolerance must be at least 0, not {tolerance:g}")
@@ -119,7 +124,8 @@ class Objective:
             precision,
             float(tolerance),
             None if cap is None else float(cap),
-            batch_size,
+            batch_size or _BATCH,
+            batch_size is None,
             calibration_examples,
             seed,
             fold and not callable(loss),
@@ -215,9 +221,10 @@ class Objective:
             other._workspace = None  # else both write to one flat vector, which every measurement writes anew
         if not self._runner.serves(other.settings):
             other._runner = Runner(self.model, other.settings)
-        keeps_order = bool(other.settings.tolerance) == bool(self.settings.tolerance)
-        if not keeps_order or other._dtype != self._dtype or other.settings.batch_size != self.settings.batch_size:
-            other._batches = other._calibration_batches = None
+        if _held(other.settings) != _held(self.settings):
+            other._batches = None
+        if (other._dtype, other.settings.batch_size) != (self._dtype, self.settings.batch_size):
+            other._calibration_batches = None
         return other
 
     def with_other_calibration(self) -> Objective | None:
@@ -345,23 +352,26 @@ class Objective:
         if self._calibration_batches is None:
             self._calibration_batches = hold(self._calibration_set(), self.settings, self.device)
         self._reseed()
-        model: Callable[..., Any] = self.model
-        criterion = self.criterion
-
-        def run(batch: Any) -> None:
-            if isinstance(criterion.loss, str):
-                forward(model, batch)
-            else:
-                criterion.loss(model, batch)
-
-        Recalibration(layers)(run, self._calibration_batches)
+        Recalibration(layers)(self._run, self._calibration_batches)
         self.cost += Cost(recalibration=len(self._calibration_set()))
+
+    def _run(self, batch: Any) -> None:
+        """Pass a batch through the network as it is, whatever comes out."""
+        if isinstance(self.criterion.loss, str):
+            forward(self.model, batch)
+        else:
+            self.criterion.loss(self.model, batch)
 
     def _held_batches(self) -> list[Any]:
         if self._batches is None:
             settings = self.settings
             seed = settings.seed if settings.tolerance else None
-            self._batches = hold(self.split, settings, self.device, shuffle_seed=seed)
+            size = settings.batch_size
+            if settings.fit_batch and settings.batchnorm != "batch":
+                self._reseed()
+                few = hold(self.split.head(2), settings, self.device)[0]
+                size = fitting_size(self.model, self._run, few, size)
+            self._batches = hold(self.split, settings, self.device, shuffle_seed=seed, size=size)
         return self._batches
 
     def _calibration_set(self) -> Examples:
@@ -373,6 +383,12 @@ class Objective:
     def _reseed(self) -> None:
         """Networks that draw random numbers in evaluation draw the same ones at every point."""
         reseed(derive(self.settings.seed, "evaluation"), self.device.type)
+
+
+def _held(settings: Settings) -> tuple[Any, ...]:
+    """What decides how the examples are held."""
+    own_size = settings.fit_batch and settings.batchnorm != "batch"
+    return storage_dtype(settings.precision), bool(settings.tolerance), settings.batch_size, own_size
 
 
 @dataclass(frozen=True)

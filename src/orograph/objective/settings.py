@@ -17,6 +17,7 @@ class Settings:
     tolerance: float
     cap: float | None
     batch_size: int
+    fit_batch: bool
     calibration_examples: int
     seed: int
     folded: bool
