@@ -18,7 +18,7 @@ from orograph.train.recipe import Recipe
         ({"lr": float("nan")}, "lr must be a finite number"),
         ({"optimizer": "adan"}, "did you mean 'adam'"),
         ({"schedule": "cosin"}, "did you mean 'cosine'"),
-        ({"precision": "float16"}, "use one of float32, tf32, bf16, float64"),
+        ({"precision": "float16"}, "use one of auto, float32, tf32, bf16, float64"),
         ({"direction": "up"}, "use one of descend, climb"),
         ({"epochs": -1}, "epochs must be at least 0"),
         ({"batch_size": 0}, "batch_size must be a whole number"),
@@ -66,3 +66,28 @@ def test_the_recipe_loads_without_torch_and_fit_is_the_function_whatever_was_imp
         "import orograph.train.fitting, orograph.train as t; assert callable(t.fit) and callable(t.load_run)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_auto_is_bf16_where_that_is_fast_and_the_choice_is_on_record(monkeypatch, tmp_path):
+    from training_samples import blobs, dense, same_run
+
+    from orograph.train import fit, precision
+
+    for speed, expected in ((4.0, "bf16"), (0.6, "float32")):
+        monkeypatch.setattr(precision, "speed_of_bf16", lambda device, speed=speed: speed)
+        monkeypatch.setattr("orograph.train.fitting.speed_of_bf16", lambda device, speed=speed: speed)
+        found = fit(dense(), blobs(), Recipe(epochs=1, precision="auto"), out=tmp_path / expected)
+        assert found.provenance.precision == expected
+        assert found.recipe["precision"] == expected
+        assert found.provenance.options["precision"] == f"auto: bf16 is {speed:.1f} times as fast"
+        same_run(found, fit(dense(), blobs(), Recipe(epochs=1, precision=expected)))
+
+
+def test_what_auto_chooses_is_measured_once():
+    import torch
+
+    from orograph.train.precision import speed_of_bf16
+
+    speed_of_bf16.cache_clear()
+    assert speed_of_bf16(torch.device("cpu")) == speed_of_bf16(torch.device("cpu")) > 0
+    assert speed_of_bf16.cache_info().misses == 1

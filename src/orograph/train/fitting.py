@@ -28,6 +28,7 @@ from orograph.train.folder import RunFolder
 from orograph.train.history import History
 from orograph.train.loop import Loop, Progress, in_training, steps_at, steps_every
 from orograph.train.meter import diverged
+from orograph.train.precision import settled, speed_of_bf16
 from orograph.train.recipe import Recipe
 from orograph.train.snapshot import capture, revive
 from orograph.train.streams import Streams
@@ -91,6 +92,8 @@ def fit(
     if not snapshot_every > 0:
         raise UsageError(f"snapshot_every must be above 0 epochs, not {snapshot_every}")
     streams, place = Streams.of(seed), resolve_device(device)
+    asked = recipe.precision
+    recipe, precision = settled(recipe, place)
     train, tested = _examples(data, test)
     if tested is None and recipe.accuracies:
         raise UsageError("stop_at_accuracy and checkpoint_accuracies need test examples to measure on")
@@ -98,7 +101,7 @@ def fit(
     if recipe.accuracies and "accuracy" not in criterion.metric_names:
         raise UsageError("stop_at_accuracy and checkpoint_accuracies need a loss that knows labels")
     folder = None if out is None else RunFolder(out)
-    with in_training(model, place, recipe.precision), isolated_randomness(), arithmetic(recipe.precision, place):
+    with in_training(model, place, precision), isolated_randomness(), arithmetic(precision, place):
         if start is not None:
             _weights(start).put_into(model)
         origin = Weights.of(model)
@@ -106,7 +109,7 @@ def fit(
         objective = None
         if tested is not None:
             # The network's own running statistics, as anybody who deploys it would get.
-            options: dict[str, Any] = {"precision": recipe.precision, "device": place, "batchnorm": "frozen"}
+            options: dict[str, Any] = {"precision": precision, "device": place, "batchnorm": "frozen"}
             objective = Objective(model, tested, loss=criterion.loss, **options)
         by_pixel = takes_pixels(model, train, place)
         loop = Loop(model, recipe, streams, criterion, Batches(train, recipe, streams, place, by_pixel=by_pixel), place)
@@ -120,13 +123,18 @@ def fit(
         training.until_the_end(progress)
         provenance = Provenance(
             method="training",
-            options={"recipe": request["recipe"], "loss": request["loss"], "start": request["start"]},
+            options={
+                "recipe": request["recipe"],
+                "loss": request["loss"],
+                "start": request["start"],
+                **({"precision": f"auto: bf16 is {speed_of_bf16(place):.1f} times as fast"} if asked == "auto" else {}),
+            },
             seeds=request["streams"],
             model=request["network"],
             data=data.name if isinstance(data, Data) else "",
             split="train",
             fingerprint=train.fingerprint,
-            precision=recipe.precision,
+            precision=precision,
             batchnorm={"policy": "frozen"},
             device=str(place),
             threads=torch.get_num_threads(),

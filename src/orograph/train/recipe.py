@@ -69,8 +69,8 @@ class Recipe:
     """Augmentation: mirror left to right at random."""
     cutout: int = 0
     """Augmentation: side in pixels of a square set to the mean at random."""
-    precision: Precision = "float32"
-    """bf16 is autocast over float32 weights; float64 turns the network itself into float64."""
+    precision: Precision | Literal["auto"] = "float32"
+    """bf16 is autocast over float32 weights; float64 changes the network itself; auto is bf16 where that is fast."""
     direction: Direction = "descend"
     """climb trains towards the lowest accuracy, with the loss -log(1 - p_y)."""
     measure_every: float = 1.0
@@ -86,10 +86,10 @@ class Recipe:
         for name, known in (
             ("optimizer", Optimizer),
             ("schedule", Schedule),
-            ("precision", Precision),
             ("direction", Direction),
         ):
             _one_of(name, getattr(self, name), get_args(known))
+        _one_of("precision", self.precision, ("auto", *get_args(Precision)))
         _within("epochs", self.epochs, 0)
         _whole("batch_size", self.batch_size, 1)
         _within("lr", self.lr, 0)

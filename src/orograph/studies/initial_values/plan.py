@@ -43,7 +43,11 @@ def moments(options: InitialValues) -> tuple[float, ...]:
 
 class _Planner:
     def __init__(self, options: InitialValues, subject: Subject) -> None:
-        self.options, self.subject = options, subject
+        from orograph.basics.numerics import resolve_device
+        from orograph.train.precision import settled
+
+        recipe, _ = settled(options.train, resolve_device(subject.device))  # one for all tasks, and in their keys
+        self.options, self.subject = replace(options, train=recipe), subject
         self.base = {"data": subject.data, "model": subject.model, "device": subject.device}
 
     def tasks(self) -> list[Task]:
