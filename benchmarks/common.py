@@ -43,8 +43,12 @@ def interleaved(ways: dict[str, Callable[[], object]], rounds: int) -> dict[str,
 
 def ratio(slow: list[float], fast: list[float], scale: float = 1.0) -> str:
     """``median (lowest to highest)`` of slow / fast, round by round."""
-    found = [scale * a / b for a, b in zip(slow, fast, strict=True)]
-    return f"{statistics.median(found):.2f} ({min(found):.2f} to {max(found):.2f})"
+    return middle([scale * a / b for a, b in zip(slow, fast, strict=True)])
+
+
+def middle(values: list[float]) -> str:
+    """``median (lowest to highest)``."""
+    return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
 
 
 def trained_looking(name: str, **options: object) -> torch.nn.Module:

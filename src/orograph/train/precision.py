@@ -43,4 +43,4 @@ def speed_of_bf16(device: torch.device) -> float:
     except RuntimeError:  # the device has no bf16
         return 0.0
     slow, fast = zip(*spent, strict=True)
-    return min(slow) / min(fast)
+    return float(min(slow) / min(fast))
