@@ -1,9 +1,6 @@
 """A study runs, continues, redoes only what an option touches, and says no before it starts where it cannot."""
 
 import dataclasses
-import subprocess
-import sys
-import time
 
 import pytest
 from tiny import BARE, NET, PARTS, TINY
@@ -135,22 +132,6 @@ def test_processes_give_the_bits_of_local(whole, tmp_path):
 @pytest.mark.slow
 def test_a_whole_study_is_the_same_in_processes(whole, tmp_path):
     assert same_numbers(run(tmp_path / "there", "processes", **TINY), whole[1])
-
-
-@pytest.mark.slow
-def test_a_study_killed_again_and_again_ends_as_an_undisturbed_one(whole, tmp_path):
-    path = tmp_path / "killed"
-    run(whole[0], **TINY)  # computes nothing: the folder's study.toml may be that of a test with other options
-    (tmp_path / "study.toml").write_bytes((whole[0] / "study.toml").read_bytes())
-    command = [sys.executable, "-m", "orograph", "run", tmp_path / "study.toml", "--out", path, "--quiet"]
-    for seconds in (6.0, 9.0, 12.0):
-        begun = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(seconds)
-        begun.kill()
-        begun.wait()
-    assert same_numbers(run_file(path), whole[1])
-    assert not (path / "partial").exists()
-    assert not list(path.glob(".*.tmp*"))
 
 
 def test_the_users_own_network_and_data(user_file, tmp_path):

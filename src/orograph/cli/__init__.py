@@ -16,6 +16,7 @@ _VERBS = {
     "run": "run a study, or continue it (default: initial-values on the embedded digits)",
     "studies": "list the studies, the data sets and the networks",
     "show": "print what a study found",
+    "check": "verify a study's folder, and mend it with --repair",
     "report": "write a study's page again",
     "distance": "distances between networks",
     "line": "loss along the line between two networks, or from one along a random direction",

@@ -77,6 +77,22 @@ def _run(name: str, options: Any, how: RunOptions) -> None:
     if how.dry_run:
         _tell_plan(studies.plan(options, out=folder), folder, as_json=how.json)
         return
+    result = run_and_report(options, folder, how)
+    if how.json:
+        deliver(result.to_dict())
+    else:
+        print(result.summary())
+        for note in result.notes:
+            print(f"note: {note}")
+        print(f"report: {result.report}")
+    cost = result.provenance.cost
+    tell(f"computing took {duration(cost.cpu_seconds)} of processor time in all", quiet=how.quiet)
+
+
+def run_and_report(options: Any, folder: Path, how: RunOptions) -> StudyResult:
+    """Run a study, or continue it, and write its page where that would say something new."""
+    from orograph import studies
+
     board = open_board(quiet=how.quiet)
     page = folder / "report.html"
     before = _finished(folder) if page.is_file() else None
@@ -87,15 +103,7 @@ def _run(name: str, options: Any, how: RunOptions) -> None:
         report.write(result, page)
     result = dataclasses.replace(result, report=str(page))
     result.save(folder / "result.npz")
-    if how.json:
-        deliver(result.to_dict())
-    else:
-        print(result.summary())
-        for note in result.notes:
-            print(f"note: {note}")
-        print(f"report: {page}")
-    cost = result.provenance.cost
-    tell(f"computing took {duration(cost.cpu_seconds)} of processor time in all", quiet=how.quiet)
+    return result
 
 
 def _finished(folder: Path) -> StudyResult | None:

@@ -35,5 +35,5 @@ def results_alone(wanted: bool) -> Iterator[None]:
         sys.stdout = stdout
         os.dup2(copy, 1)
         os.close(copy)
-    for text in _ready:
-        print(text)
+        for text in _ready:
+            print(text)

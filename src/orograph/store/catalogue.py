@@ -138,6 +138,26 @@ class Catalogue:
         except sqlite3.Error as error:
             raise _explained(self.path, error) from error
 
+    def everything(self) -> list[tuple[str, str, Output]]:
+        """(key, task's name, output) of every output of every finished task."""
+        query = (
+            "SELECT tasks.key, tasks.name, outputs.name, hash, suffix, bytes "
+            "FROM outputs JOIN tasks ON tasks.key = outputs.task ORDER BY tasks.rowid, outputs.name"
+        )
+        try:
+            return [(key, name, Output(*row)) for key, name, *row in self._connection.execute(query)]
+        except sqlite3.Error as error:
+            raise _explained(self.path, error) from error
+
+    def check(self) -> list[str]:
+        """What SQLite finds wrong in the file itself, and outputs whose task is not in it."""
+        try:
+            said = [row[0] for row in self._connection.execute("PRAGMA integrity_check") if row[0] != "ok"]
+            lost = self._connection.execute("PRAGMA foreign_key_check").fetchall()
+        except sqlite3.Error as error:
+            raise _explained(self.path, error) from error
+        return said + [f"{len(lost)} rows name a task that is not there"] * bool(lost)
+
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
@@ -147,6 +167,8 @@ def _explained(path: Path, error: sqlite3.Error) -> StoreError:
     text = str(error)
     if "full" in text:
         text = "the disk is full; free some space and run the same command again, nothing finished is lost"
+    elif "disk I/O error" in text:  # what SQLite says of a full disk while it makes its files
+        text = "the disk is full or failing; free some space and run the same command again, nothing finished is lost"
     elif "malformed" in text or "not a database" in text:
         text = "it is damaged; move it away and run the same command again"
     elif "readonly" in text or "unable to open" in text:

@@ -105,7 +105,7 @@ class Store:
         if found is None:
             return None
         for output in found:
-            problem = self._problem(output)
+            problem = self.problem(output)
             if problem:
                 self.notes.append(f"{self.path(output)} {problem}; its task is computed again")
                 if self._lock is not None:
@@ -136,7 +136,8 @@ class Store:
         self.catalogue.add(key, name, function, arguments, outputs, (cost.cpu_seconds, cost.wall_seconds))
         return {output.name: self.path(output) for output in outputs}
 
-    def _problem(self, output: Output) -> str | None:
+    def problem(self, output: Output) -> str | None:
+        """What is wrong with an output's file, if anything; its hash is checked once."""
         path = self.path(output)
         if not path.is_file():
             return "is gone"

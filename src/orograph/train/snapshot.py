@@ -13,14 +13,13 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from orograph.basics.errors import StoreError
-from orograph.basics.files import atomic_path
 from orograph.train.history import History
 from orograph.train.loop import Loop
 from orograph.train.optimizer import optimizer_state, restore_optimizer
+from orograph.weights.files import write_tensors
 
 _FORMAT = "orograph-snapshot-1"
 
@@ -63,8 +62,7 @@ def write_snapshot(path: Path, tensors: dict[str, Tensor], state: dict[str, Any]
         for name, t in tensors.items()
     }
     text = json.dumps({"format": _FORMAT, "complex": dtypes, **state})
-    with atomic_path(path) as temporary:
-        save_file(plain, temporary, {"state": text, "digest": _digest(plain, text)})
+    write_tensors(path, plain, {"state": text, "digest": _digest(plain, text)})
 
 
 def read_snapshot(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

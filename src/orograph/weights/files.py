@@ -10,7 +10,9 @@ builds tensors and runs no code.
 from __future__ import annotations
 
 import json
+import os
 import pickle
+import re
 import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -50,9 +52,20 @@ def write_parts(weights: Parts, path: Path) -> Path:
         "buffers": json.dumps({name: _dtype(tensor) for name, tensor in weights.buffers.items()}),
         "fixed": json.dumps({name: _dtype(tensor) for name, tensor in weights.fixed.items()}),
     }
-    with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata)
+    write_tensors(path, tensors, metadata)
     return path
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write a safetensors file in one step (see :func:`~orograph.basics.files.atomic_path`)."""
+    with atomic_path(path) as temporary:
+        try:
+            save_file(tensors, temporary, metadata)
+        except SafetensorError as error:  # it hides the operating system's refusal in its text
+            number = re.search(r"os error (\d+)", str(error))
+            if number is None:
+                raise
+            raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
 
 
 def read_parts(path: Path, model: nn.Module | None = None) -> Parts:
