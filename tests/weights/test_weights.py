@@ -198,6 +198,18 @@ def test_damaged_files_give_one_line(tmp_path, damage, suffix):
     assert str(path) in str(error.value)
 
 
+@given(place=st.floats(0, 1), bit=st.integers(0, 7))
+def test_no_flipped_bit_of_a_file_of_our_own_goes_unnoticed(tmp_path_factory, place, bit):
+    path = Weights.of(nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))).save(
+        tmp_path_factory.mktemp("w") / "a.safetensors"
+    )
+    content = bytearray(path.read_bytes())
+    content[int(place * (len(content) - 1))] ^= 1 << bit
+    path.write_bytes(content)
+    with pytest.raises(WeightsError, match=r"damaged|plain state dict"):
+        Weights.load(path)
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(WeightsError, match="no such weights file"):
         Weights.load(tmp_path / "nothing.safetensors")

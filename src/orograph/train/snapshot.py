@@ -6,20 +6,18 @@ both tells a snapshot from a damaged one, whichever byte was lost.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from orograph.basics.errors import StoreError
 from orograph.train.history import History
 from orograph.train.loop import Loop
 from orograph.train.optimizer import optimizer_state, restore_optimizer
-from orograph.weights.files import write_tensors
+from orograph.weights.sealed import Damaged, read_sealed, write_sealed
 
 _FORMAT = "orograph-snapshot-1"
 
@@ -62,23 +60,18 @@ def write_snapshot(path: Path, tensors: dict[str, Tensor], state: dict[str, Any]
         for name, t in tensors.items()
     }
     text = json.dumps({"format": _FORMAT, "complex": dtypes, **state})
-    write_tensors(path, plain, {"state": text, "digest": _digest(plain, text)})
+    write_sealed(path, plain, {"state": text})
 
 
 def read_snapshot(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read what :func:`write_snapshot` wrote. Raises StoreError where a single bit of it is damaged."""
     try:
-        with safe_open(path, framework="pt") as archive:
-            metadata = archive.metadata() or {}
-            tensors = {name: archive.get_tensor(name) for name in archive.keys()}  # noqa: SIM118
-        text = metadata["state"]
-        if metadata["digest"] != _digest(tensors, text):
-            raise StoreError(f"{path} is damaged: its content does not fit its checksum")
-        state = json.loads(text)
+        tensors, metadata = read_sealed(path)
+        state = json.loads(metadata["state"])
         complex_names = state.pop("complex")
         if state.pop("format") != _FORMAT:
             raise StoreError(f"{path} is a snapshot of another version of orograph")
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+    except (Damaged, ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{path} is damaged or no snapshot ({error})") from error
     return {n: torch.view_as_complex(t) if n in complex_names else t for n, t in tensors.items()}, state
 
@@ -86,12 +79,3 @@ def read_snapshot(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 def _model_tensors(model: nn.Module) -> dict[str, Tensor]:
     """Every parameter and buffer once, frozen and non-persistent ones included."""
     return {**dict(model.named_parameters()), **dict(model.named_buffers())}
-
-
-def _digest(tensors: dict[str, Tensor], text: str) -> str:
-    digest = hashlib.sha256(text.encode())
-    for name in sorted(tensors):
-        tensor = tensors[name]
-        digest.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()

@@ -10,22 +10,18 @@ builds tensors and runs no code.
 from __future__ import annotations
 
 import json
-import os
 import pickle
-import re
 import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from orograph.basics.errors import WeightsError, nearest
-from orograph.basics.files import atomic_path
 from orograph.weights.layout import Layout, Slot, layout_of
+from orograph.weights.sealed import Damaged, read_sealed, write_sealed
 
 _FORMAT = "orograph-weights-1"
 
@@ -52,20 +48,8 @@ def write_parts(weights: Parts, path: Path) -> Path:
         "buffers": json.dumps({name: _dtype(tensor) for name, tensor in weights.buffers.items()}),
         "fixed": json.dumps({name: _dtype(tensor) for name, tensor in weights.fixed.items()}),
     }
-    write_tensors(path, tensors, metadata)
+    write_sealed(path, tensors, metadata)
     return path
-
-
-def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write a safetensors file in one step (see :func:`~orograph.basics.files.atomic_path`)."""
-    with atomic_path(path) as temporary:
-        try:
-            save_file(tensors, temporary, metadata)
-        except SafetensorError as error:  # it hides the operating system's refusal in its text
-            number = re.search(r"os error (\d+)", str(error))
-            if number is None:
-                raise
-            raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
 
 
 def read_parts(path: Path, model: nn.Module | None = None) -> Parts:
@@ -98,9 +82,8 @@ def read_parts(path: Path, model: nn.Module | None = None) -> Parts:
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     if path.suffix == ".safetensors":
         try:
-            with safe_open(path, framework="pt") as archive:
-                return {name: archive.get_tensor(name) for name in archive.keys()}, archive.metadata() or {}  # noqa: SIM118
-        except (SafetensorError, OSError, ValueError) as error:
+            return read_sealed(path)
+        except Damaged as error:
             raise WeightsError(f"{path} is damaged or no safetensors file ({error})") from error
     try:
         with warnings.catch_warnings():
