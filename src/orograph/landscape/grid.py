@@ -17,7 +17,6 @@ from concurrent.futures import Executor, as_completed
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -26,9 +25,9 @@ from torch import Tensor
 
 from orograph._version import __version__
 from orograph.basics.errors import OrographError, TaskError
-from orograph.basics.files import atomic_path
 from orograph.basics.keys import content_key
 from orograph.landscape.lattice import coarse_lattice, nearest_on
+from orograph.landscape.units import Values, assembled, columns_of, measurements_of, read_unit, unit_name, write_unit
 from orograph.objective import Controls, Measurement, Objective
 from orograph.results import Cost
 from orograph.weights import Direction, Weights, chunks
@@ -36,7 +35,6 @@ from orograph.weights import Direction, Weights, chunks
 Progress = Callable[[int, int], None]
 _PARCELS_PER_WORKER = 4
 _BATCHES_WORTH_SAMPLING = 4
-Values = dict[str, NDArray[Any]]
 
 
 @dataclass
@@ -120,7 +118,7 @@ def compute_unit(cells: Cells, unit: int) -> Values:
     """Measure the cells of one unit."""
     indices = range(unit * cells.unit, min((unit + 1) * cells.unit, len(cells.coefficients)))
     with cells.objective.session(cells.center):
-        return _columns([cells.measure(index) for index in indices], with_examples=cells.thorough)
+        return columns_of([cells.measure(index) for index in indices], with_examples=cells.thorough)
 
 
 def compute_units(cells: Cells, units: Sequence[int], folder: Path | None) -> dict[int, Values]:
@@ -129,7 +127,7 @@ def compute_units(cells: Cells, units: Sequence[int], folder: Path | None) -> di
     for unit in units:
         found[unit] = compute_unit(cells, unit)
         if folder is not None:
-            _write_unit(folder / _unit_name(unit), found[unit])
+            write_unit(folder / unit_name(unit), found[unit])
     return found
 
 
@@ -162,7 +160,7 @@ def evaluate(
     whole = len(references) + len(wanted)
     if references:
         read = _evaluate(cells.only(references), range(len(references)), executor, partial, _part(progress, 0, whole))
-        cells = replace(cells, known=dict(zip(references, _measurements(read), strict=True)))
+        cells = replace(cells, known=dict(zip(references, measurements_of(read), strict=True)))
     return _evaluate(cells, wanted, executor, partial, _part(progress, len(references), whole))
 
 
@@ -172,7 +170,7 @@ def _evaluate(
     folder = None if partial is None else Path(partial) / f"cells-{cells.key()}"
     found: dict[int, Values] = {}
     for unit in wanted:
-        stored = None if folder is None else _read_unit(folder / _unit_name(unit))
+        stored = None if folder is None else read_unit(folder / unit_name(unit))
         if stored is not None:
             found[unit] = stored
     done = len(found)
@@ -201,85 +199,12 @@ def _evaluate(
             counts = sum(int(columns["n_examples"].sum()) for columns in values.values())
             objective = cells.objective  # the work was done elsewhere; it is still this objective's cost
             objective.cost += Cost(forward=counts)
-    return _assembled(found, cells)
+    return assembled(found, len(cells.coefficients), cells.unit)
 
 
 def _part(progress: Progress | None, ahead: int, whole: int) -> Progress | None:
     """``progress`` of a part of the work, before which ``ahead`` of the ``whole`` was done."""
     return None if progress is None else lambda done, _: progress(ahead + done, whole)
-
-
-def _unit_name(unit: int) -> str:
-    return f"unit-{unit:05d}.npz"
-
-
-def _columns(measurements: Sequence[Measurement], *, with_examples: bool) -> Values:
-    first = measurements[0]
-    columns: Values = {
-        "loss": np.array([m.loss for m in measurements]),
-        "loss_se": np.array([m.loss_se for m in measurements]),
-        "n_examples": np.array([m.n_examples for m in measurements], dtype=np.int64),
-    }
-    if first.accuracy is not None:
-        columns["accuracy"] = np.array([m.accuracy for m in measurements], dtype=np.float64)
-        columns["accuracy_se"] = np.array([m.accuracy_se for m in measurements], dtype=np.float64)
-    for name in first.metrics:
-        columns[f"metric:{name}"] = np.array([m.metrics[name] for m in measurements])
-    for name in ("losses", "hits") if with_examples else ():
-        if getattr(first, name) is not None:
-            columns[name] = np.stack([getattr(m, name) for m in measurements]).astype(np.float32)
-    return columns
-
-
-def _measurements(values: Values) -> list[Measurement]:
-    """What :func:`_columns` was made of, thorough cells all."""
-
-    def pick(name: str, index: int) -> Any:
-        return values[name][index] if name in values else None
-
-    metrics = [name for name in values if name.startswith("metric:")]
-    return [
-        Measurement(
-            loss=float(values["loss"][i]),
-            loss_se=float(values["loss_se"][i]),
-            n_examples=int(values["n_examples"][i]),
-            exact=True,
-            accuracy=pick("accuracy", i),
-            accuracy_se=pick("accuracy_se", i),
-            metrics={name.removeprefix("metric:"): float(values[name][i]) for name in metrics},
-            losses=pick("losses", i),
-            hits=pick("hits", i),
-        )
-        for i in range(len(values["loss"]))
-    ]
-
-
-def _assembled(found: dict[int, Values], cells: Cells) -> Values:
-    count = len(cells.coefficients)
-    values: Values = {"computed": np.zeros(count, dtype=np.bool_)}
-    for unit, columns in found.items():
-        place = slice(unit * cells.unit, unit * cells.unit + len(columns["loss"]))
-        values["computed"][place] = True
-        for name, column in columns.items():
-            if name not in values:
-                values[name] = np.zeros((count, *column.shape[1:]), dtype=column.dtype)
-            values[name][place] = column
-    for name in ("loss", "loss_se", "n_examples"):
-        values.setdefault(name, np.zeros(count, dtype=np.int64 if name == "n_examples" else np.float64))
-    return values
-
-
-def _write_unit(path: Path, values: Values) -> None:
-    with atomic_path(path) as temporary, temporary.open("wb") as stream:
-        np.savez(stream, allow_pickle=False, **values)
-
-
-def _read_unit(path: Path) -> Values | None:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, KeyError, BadZipFile):  # missing or damaged: it is computed (again)
-        return None
 
 
 def _hash(direction: Direction) -> str:
