@@ -1,6 +1,8 @@
 """A training step of ``fit`` against a loop written by hand, and replicas in two processes against in one."""
 
 import argparse
+import os
+import tempfile
 import time
 from pathlib import Path
 
@@ -44,7 +46,7 @@ def small_replica(context):
     """A task: train a network too small to fill two processors."""
     data = og.data.load("digits")
     model = og.models.build("convnet", data, seed=context.arguments["seed"])
-    og.train.fit(model, data, og.train.Recipe(epochs=8, batch_size=64), seed=context.arguments["seed"])
+    og.train.fit(model, data, og.train.Recipe(epochs=25, batch_size=64), seed=context.arguments["seed"])
     path = context.folder / "weights.safetensors"
     og.Weights.of(model).save(path)
     return {"weights": path}
@@ -55,7 +57,7 @@ def replicas(workers, folder):
     tasks = [Task(f"replica {seed}", f"{Path(__file__).resolve()}:small_replica", {"seed": seed}) for seed in range(4)]
     with Store(folder) as store:
         executor = open_executor("processes", workers=workers, threads=1)
-        list(executor.map(warm, range(2 * workers)))
+        warm_up(executor, workers)
         began = time.perf_counter()
         run_tasks(tasks, store, lambda: executor)
         return time.perf_counter() - began
@@ -71,7 +73,7 @@ def burn(_):
 def limit(workers):
     """Wall seconds for four such loads: what two processes bring on this machine, as busy as it is."""
     executor = open_executor("processes", workers=workers, threads=1)
-    list(executor.map(warm, range(2 * workers)))
+    warm_up(executor, workers)
     began = time.perf_counter()
     list(executor.map(burn, range(4)))
     spent = time.perf_counter() - began
@@ -79,14 +81,21 @@ def limit(workers):
     return spent
 
 
-def warm(_):
-    og.models.build("mlp", og.data.load("digits"), seed=0)
-    time.sleep(0.3)
+def warm_up(executor, workers):
+    """Return when every process has loaded what it needs, and not one for all of them."""
+    with tempfile.TemporaryDirectory() as folder:
+        list(executor.map(warm, [(folder, workers)] * workers))
+
+
+def warm(arguments):
+    folder, workers = arguments
+    og.models.build("convnet", og.data.load("digits"), seed=0)
+    (Path(folder) / str(os.getpid())).touch()
+    while len(os.listdir(folder)) < workers:
+        time.sleep(0.01)
 
 
 def main():
-    import tempfile
-
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=2560)
     parser.add_argument("--batch", type=int, default=128)

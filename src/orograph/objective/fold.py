@@ -36,14 +36,17 @@ class FoldedLayer(nn.Module):
         self.register_buffer("weight", torch.empty(0), persistent=False)
         self.register_buffer("bias", torch.empty(0), persistent=False)
 
-    def refold(self, dtype: torch.dtype) -> None:
-        """Recompute weight and bias from the present values, in the weights' precision, then round to ``dtype``."""
+    def refold(self, dtype: torch.dtype, *, by_pixel: bool = True) -> None:
+        """Recompute weight and bias from the present values, in the weights' precision, then round to ``dtype``.
+
+        ``by_pixel`` lays a convolution's weight out as inputs are; whoever packs it anew does not need that copy.
+        """
         layer, norm = self.sources
         weight: Tensor = layer.weight  # type: ignore[assignment]
         bias: Tensor | None = layer.bias  # type: ignore[assignment]
         if norm is not None:
             weight, bias = _absorbed(weight, bias, norm)
-        if isinstance(layer, nn.Conv2d):
+        if isinstance(layer, nn.Conv2d) and by_pixel:
             weight = weight.contiguous(memory_format=torch.channels_last)
         if bias is None:
             bias = torch.zeros(len(weight), device=weight.device)

@@ -77,7 +77,7 @@ class FusedConvolution(nn.Module):
         """
         layer = self.layer[0]
         self.packed = layer.weight  # lets go of the present ones before there are new ones
-        layer.refold(dtype)
+        layer.refold(dtype, by_pixel=False)
         reorder: Callable[..., Tensor] = torch._C._nn.mkldnn_reorder_conv2d_weight
         self.packed = reorder(layer.weight.to_mkldnn(), *self.geometry, self.size)
         layer.release()
