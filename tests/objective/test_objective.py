@@ -422,6 +422,35 @@ def test_batches_are_halved_until_activations_suit_the_cache():
     assert sizes(batch_size=50) == {50}
     assert wide[1]._forward_hooks == hooks
     narrow = TupleNet()
-    objective = Objective(narrow, vectors(1000))
-    objective(Weights.of(narrow))
-    assert len(objective._batches[0][0]) == 256
+    narrow.body.register_forward_hook(lambda module, inputs, output: seen.append(len(output)))
+    seen.clear()
+    Objective(narrow, vectors(1000))(Weights.of(narrow))
+    assert set(seen) == {2, 256, 1000 % 256}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"seed": 1},
+        {"calibration_examples": 12},
+        {"batch_size": 7, "fit_batch": False},
+        {"tolerance": 0.05},
+        {"precision": "float64"},
+        {"channels_last": False},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_siblings_hold_what_their_own_settings_ask_for(changes):
+    model, weights = BatchNormNet(), Weights.of(BatchNormNet())
+    options = {"calibration": images(60, seed=1), "calibration_examples": 20}
+    objective = Objective(model, images(700), **options)
+    before = objective(weights)
+    fresh = Objective(model, images(700), **options)
+    fresh.settings = objective.with_settings(**changes).settings
+    sibling = objective.with_settings(**changes)
+    assert sibling(weights) == fresh.with_settings()(weights)
+    assert sibling.describe()["calibration"] == fresh.describe()["calibration"]
+    assert objective(weights) == before
+    assert (sibling.describe()["calibration"] == objective.describe()["calibration"]) == (
+        "seed" not in changes and "calibration_examples" not in changes
+    )

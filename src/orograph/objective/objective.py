@@ -8,27 +8,27 @@ over the calibration set where batch-norm statistics are re-estimated.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from time import perf_counter, process_time
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from orograph.basics.errors import DataError, UsageError
 from orograph.basics.numerics import Precision, arithmetic, resolve_device, storage_dtype
 from orograph.basics.seeds import derive, reseed
 from orograph.data import Examples, as_examples
-from orograph.objective.batches import calibration_subset, fitting_size, hold
+from orograph.objective.batches import fitting_size
 from orograph.objective.batchnorm import BatchMode, Policy, Recalibration, policy_of, tracking_layers
-from orograph.objective.controls import Controls, Regression
+from orograph.objective.controls import Controls
 from orograph.objective.criterion import Criterion, LossFunction, forward
+from orograph.objective.held import Held
 from orograph.objective.identity import function_identities, network_identity
-from orograph.objective.measurement import Measurement, Tally
+from orograph.objective.measurement import Measurement
+from orograph.objective.reading import Reading, read
 from orograph.objective.runner import Runner
 from orograph.objective.settings import Settings
 from orograph.objective.workspace import Workspace
@@ -104,14 +104,6 @@ class Objective:
         examples = as_examples(split)
         if not len(examples):
             raise DataError("there are no examples to measure a loss on")
-        if batch_size is not None and batch_size < 1:
-            raise UsageError(f"the batch size must be at least 1, not {batch_size}")
-        if not tolerance >= 0:
-            raise UsageError(f"the tolerance must be at least 0, not {tolerance:g}")
-        if cap is not None and not tolerance:
-            raise UsageError("a cap on the loss saves examples only where they are sampled; give a tolerance too")
-        if calibration_examples < 2:
-            raise UsageError(f"calibration_examples must be at least 2, not {calibration_examples}")
         self.model = model
         self.split = examples
         self.calibration: Examples | None = None if calibration is None else as_examples(calibration)
@@ -124,7 +116,7 @@ class Objective:
             precision,
             float(tolerance),
             None if cap is None else float(cap),
-            batch_size or _BATCH,
+            _BATCH if batch_size is None else batch_size,
             batch_size is None,
             calibration_examples,
             seed,
@@ -143,9 +135,8 @@ class Objective:
             pass  # an unknown precision is refused here, not at the first point
         self._workspace: Workspace | None = None
         self._runner = Runner(model, self.settings)
-        self._batches: list[Any] | None = None
-        self._calibration_batches: list[Any] | None = None
-        self._calibration_subset: Examples | None = None
+        self._held = Held(examples, self.calibration, self.device)
+        self._other_subset = False
 
     # -- measuring -----------------------------------------------------------------------------------------------
 
@@ -164,7 +155,7 @@ class Objective:
         """
         with self.session(weights) as workspace:
             workspace.put(weights)
-            return self._measure(_Reading(keep_examples, thorough, controls))
+            return self._measure(Reading(keep_examples, thorough, controls))
 
     def along(
         self,
@@ -183,7 +174,7 @@ class Objective:
         """
         with self.session(center) as workspace:
             workspace.put_along(center, steps)
-            return self._measure(_Reading(keep_examples, thorough, controls))
+            return self._measure(Reading(keep_examples, thorough, controls))
 
     @contextmanager
     def session(self, weights: Weights) -> Iterator[Workspace]:
@@ -221,23 +212,15 @@ class Objective:
             other._workspace = None  # else both write to one flat vector, which every measurement writes anew
         if not self._runner.serves(other.settings):
             other._runner = Runner(self.model, other.settings)
-        if _held(other.settings) != _held(self.settings):
-            other._batches = None
-        if (other._dtype, other.settings.batch_size) != (self._dtype, self.settings.batch_size):
-            other._calibration_batches = None
         return other
 
     def with_other_calibration(self) -> Objective | None:
         """The same with batch-norm statistics from another capped subset, to tell what the choice of it matters; None
         where there is no choice."""
-        whole = self.calibration
-        if self.settings.batchnorm != "recalibrate" or whole is None or whole.kind == "batches":
-            return None
-        if len(whole) <= self.settings.calibration_examples:
+        if not self._held.has_choice(self.settings):
             return None
         other = self.with_settings()
-        other._calibration_subset = calibration_subset(whole, self.settings, other=True)
-        other._calibration_batches = None
+        other._other_subset = not self._other_subset
         return other
 
     # -- describing ----------------------------------------------------------------------------------------------
@@ -252,7 +235,7 @@ class Objective:
             "metrics": list(self.criterion.metric_names),
             "settings": vars(self.settings),
             "split": self.split.fingerprint,
-            "calibration": self._calibration_set().fingerprint if policy == "recalibrate" else None,
+            "calibration": self._calibrating_examples().fingerprint if policy == "recalibrate" else None,
             "device": self.device.type,
         }
 
@@ -261,7 +244,7 @@ class Objective:
         settings = self.settings
         batchnorm: dict[str, Any] = {"policy": settings.batchnorm}
         if settings.batchnorm == "recalibrate":
-            chosen = self._calibration_set()
+            chosen = self._calibrating_examples()
             batchnorm |= {"examples": len(chosen), "fingerprint": chosen.fingerprint}
         if settings.batchnorm != "frozen":
             batchnorm["batch_size"] = settings.batch_size
@@ -285,12 +268,11 @@ class Objective:
         """What travels to another process: the module and the data, not the buffers of this one."""
         if self._workspace is not None and self._workspace.entered:
             raise UsageError("an objective cannot be sent to another process in the middle of a measurement")
-        left_behind = {"_workspace": None, "_batches": None, "_calibration_batches": None}
-        return {**self.__dict__, **left_behind, "_runner": Runner(self.model, self.settings)}
+        return {**self.__dict__, "_workspace": None, "_runner": Runner(self.model, self.settings)}
 
     # -- inside --------------------------------------------------------------------------------------------------
 
-    def _measure(self, reading: _Reading) -> Measurement:
+    def _measure(self, reading: Reading) -> Measurement:
         try:
             return self._measured(reading)
         except RuntimeError as error:
@@ -298,62 +280,27 @@ class Objective:
                 raise
             # The network calls .view on its activations, which only the ordinary memory format allows.
             self.settings = replace(self.settings, channels_last=False)
-            self._batches = self._calibration_batches = None
             self._runner = Runner(self.model, self.settings)
             return self._measured(reading)
 
-    def _measured(self, reading: _Reading) -> Measurement:
+    def _measured(self, reading: Reading) -> Measurement:
+        settings = self.settings
         layers = tracking_layers(self.model)
-        if self.settings.batchnorm == "recalibrate":
+        if settings.batchnorm == "recalibrate":
             self._recalibrate(layers)
-        mode = BatchMode(layers) if self.settings.batchnorm == "batch" else nullcontext()
-        batches = self._held_batches()
-        runner = self._runner.at_present(batches[0], self.settings.batchnorm)
+        batches = self._held.heights(settings, self._fitting)
+        runner = self._runner.at_present(batches[0], settings.batchnorm)
         self._reseed()
-        population = len(self.split)
-        loss = Tally(population, keep=reading.keep, estimator=reading.estimator("losses"))
-        metrics: dict[str, Tally] = {}
-        with mode:
-            for index, batch in enumerate(batches):
-                terms = self.criterion(runner, batch)
-                loss.add(_numpy(terms.losses), terms.examples)
-                for name, values in terms.metrics.items():
-                    if name not in metrics:
-                        hits = name == "accuracy"
-                        estimator = reading.estimator("hits") if hits else None
-                        metrics[name] = Tally(population, keep=reading.keep and hits, estimator=estimator)
-                    metrics[name].add(_numpy(values), terms.examples)
-                if not reading.thorough and self._suffices(loss, index + 1):
-                    break
-        self.cost += Cost(forward=loss.count)
-        accuracy = metrics.get("accuracy")
-        return Measurement(
-            loss=loss.mean,
-            loss_se=loss.standard_error,
-            n_examples=loss.count,
-            exact=loss.count >= population,
-            accuracy=min(max(accuracy.mean, 0.0), 1.0) if accuracy else None,  # an estimate may overshoot
-            accuracy_se=accuracy.standard_error if accuracy else None,
-            metrics={name: tally.mean for name, tally in metrics.items() if name != "accuracy"},
-            losses=loss.values,
-            hits=accuracy.values if accuracy else None,
-        )
-
-    def _suffices(self, loss: Tally, batches: int) -> bool:
-        """Whether a sampled point is known well enough. A single loss that is not finite settles it."""
-        tolerance, cap = self.settings.tolerance, self.settings.cap
-        if not tolerance or batches < 2:
-            return bool(tolerance) and not math.isfinite(loss.total)
-        error = loss.standard_error
-        high = cap is not None and loss.mean - 2 * error > cap
-        return error < tolerance or high or not math.isfinite(loss.total)
+        with BatchMode(layers) if settings.batchnorm == "batch" else nullcontext():
+            measurement = read(self.criterion, runner, batches, len(self.split), settings, reading)
+        self.cost += Cost(forward=measurement.n_examples)
+        return measurement
 
     def _recalibrate(self, layers: list[nn.modules.batchnorm._BatchNorm]) -> None:
-        if self._calibration_batches is None:
-            self._calibration_batches = hold(self._calibration_set(), self.settings, self.device)
+        batches = self._held.calibrating(self.settings, other=self._other_subset)
         self._reseed()
-        Recalibration(layers)(self._run, self._calibration_batches)
-        self.cost += Cost(recalibration=len(self._calibration_set()))
+        Recalibration(layers)(self._run, batches)
+        self.cost += Cost(recalibration=len(self._calibrating_examples()))
 
     def _run(self, batch: Any) -> None:
         """Pass a batch through the network as it is, whatever comes out."""
@@ -362,48 +309,13 @@ class Objective:
         else:
             self.criterion.loss(self.model, batch)
 
-    def _held_batches(self) -> list[Any]:
-        if self._batches is None:
-            settings = self.settings
-            seed = settings.seed if settings.tolerance else None
-            size = settings.batch_size
-            if settings.fit_batch and settings.batchnorm != "batch":
-                self._reseed()
-                few = hold(self.split.head(2), settings, self.device)[0]
-                size = fitting_size(self.model, self._run, few, size)
-            self._batches = hold(self.split, settings, self.device, shuffle_seed=seed, size=size)
-        return self._batches
+    def _fitting(self, few: Any) -> int:
+        self._reseed()
+        return fitting_size(self.model, self._run, few, self.settings.batch_size)
 
-    def _calibration_set(self) -> Examples:
-        assert self.calibration is not None
-        if self._calibration_subset is None:
-            self._calibration_subset = calibration_subset(self.calibration, self.settings)
-        return self._calibration_subset
+    def _calibrating_examples(self) -> Examples:
+        return self._held.chosen(self.settings, other=self._other_subset)
 
     def _reseed(self) -> None:
         """Networks that draw random numbers in evaluation draw the same ones at every point."""
         reseed(derive(self.settings.seed, "evaluation"), self.device.type)
-
-
-def _held(settings: Settings) -> tuple[Any, ...]:
-    """What decides how the examples are held."""
-    own_size = settings.fit_batch and settings.batchnorm != "batch"
-    return storage_dtype(settings.precision), bool(settings.tolerance), settings.batch_size, own_size
-
-
-@dataclass(frozen=True)
-class _Reading:
-    """How one point is read."""
-
-    keep: bool
-    thorough: bool
-    controls: Controls | None
-
-    def estimator(self, what: str) -> Regression | None:
-        """The estimator of the mean of ``losses`` or ``hits`` that the controls offer."""
-        known = None if self.thorough or self.controls is None else getattr(self.controls, what)
-        return None if known is None else Regression(known)
-
-
-def _numpy(values: Tensor) -> np.ndarray[Any, np.dtype[np.float64]]:
-    return values.detach().double().cpu().numpy()

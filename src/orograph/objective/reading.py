@@ -1,0 +1,81 @@
+"""Reading one point: batch after batch, until all examples are read or the height is known well enough."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from orograph.objective.controls import Controls, Regression
+from orograph.objective.criterion import Criterion
+from orograph.objective.measurement import Measurement, Tally
+from orograph.objective.settings import Settings
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How one point is read; see :meth:`orograph.objective.Objective.__call__`."""
+
+    keep_examples: bool = False
+    thorough: bool = False
+    controls: Controls | None = None
+
+    def tally(self, quantity: str, population: int) -> Tally:
+        """Sums for ``losses``, ``hits``, or another quantity, of which single values are neither kept nor known."""
+        singles = quantity in ("losses", "hits")
+        known = getattr(self.controls, quantity) if singles and self.controls and not self.thorough else None
+        estimator = None if known is None else Regression(known)
+        return Tally(population, keep=self.keep_examples and singles, estimator=estimator)
+
+
+def read(
+    criterion: Criterion,
+    network: Callable[..., Any],
+    batches: Sequence[Any],
+    population: int,
+    settings: Settings,
+    reading: Reading,
+) -> Measurement:
+    """Loss and metrics of ``network`` over ``batches``, which hold ``population`` examples."""
+    loss = reading.tally("losses", population)
+    metrics: dict[str, Tally] = {}
+    for index, batch in enumerate(batches):
+        terms = criterion(network, batch)
+        loss.add(_numpy(terms.losses), terms.examples)
+        for name, values in terms.metrics.items():
+            if name not in metrics:
+                metrics[name] = reading.tally("hits" if name == "accuracy" else name, population)
+            metrics[name].add(_numpy(values), terms.examples)
+        if settings.tolerance and not reading.thorough and _suffices(loss, index + 1, settings):
+            break
+    accuracy = metrics.pop("accuracy", None)
+    return Measurement(
+        loss=loss.mean,
+        loss_se=loss.standard_error,
+        n_examples=loss.count,
+        exact=loss.count >= population,
+        accuracy=min(max(accuracy.mean, 0.0), 1.0) if accuracy else None,  # an estimate may overshoot
+        accuracy_se=accuracy.standard_error if accuracy else None,
+        metrics={name: tally.mean for name, tally in metrics.items()},
+        losses=loss.values,
+        hits=accuracy.values if accuracy else None,
+    )
+
+
+def _suffices(loss: Tally, batches: int, settings: Settings) -> bool:
+    """Whether a sampled loss is known well enough. A single one that is not finite settles it."""
+    if not math.isfinite(loss.total):
+        return True
+    if batches < 2:
+        return False
+    error = loss.standard_error
+    return error < settings.tolerance or (settings.cap is not None and loss.mean - 2 * error > settings.cap)
+
+
+def _numpy(values: Tensor) -> NDArray[np.float64]:
+    return values.detach().double().cpu().numpy()
