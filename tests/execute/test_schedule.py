@@ -201,6 +201,13 @@ def test_local_and_processes_give_the_same_bits(tmp_path):
         assert files["sum"].read_text().endswith(", 1]")
 
 
+def test_a_worker_that_is_done_keeps_its_promises(tmp_path, capfd):
+    kept = tmp_path / "kept"
+    run([replace(task("a", function="promise"), context={"kept": str(kept)})], tmp_path / "s", "processes")
+    assert kept.exists()
+    assert capfd.readouterr().out == "a last word"
+
+
 def test_executors_refuse_nonsense():
     with pytest.raises(UsageError, match="did you mean 'processes'"):
         open_executor("process")
