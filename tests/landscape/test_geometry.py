@@ -10,7 +10,7 @@ from quadratic import Bowl, points
 from orograph.basics.errors import UsageError
 from orograph.landscape.axes import axis, centred_axis, given_axis
 from orograph.landscape.frames import oblique, orthonormal, project, to_oblique, to_orthonormal
-from orograph.weights import dot
+from orograph.weights import Weights, dot
 
 seeds = st.integers(0, 10_000)
 
@@ -51,6 +51,23 @@ def test_distances_are_true_in_the_orthonormal_frame_only(seed):
     assert frame.lengths == pytest.approx((1, 1))
     assert abs(frame.cosine) < 1e-12
     assert oblique(a, b, c).lengths == pytest.approx((a.distance(b), a.distance(c)))
+
+
+def test_directions_of_nearly_parallel_float32_networks_are_orthonormal_all_the_same():
+    torch.manual_seed(0)
+    model = torch.nn.Linear(100, 50)
+    a = Weights.of(model)
+    b = a.with_vector(a.vector + 0.01 * torch.randn(len(a)))
+    c = a.with_vector(b.vector + 1e-6 * torch.randn(len(a)))
+    frame = orthonormal(a, b, c)
+    exact = [point.vector.double().numpy() for point in (a, b, c)]
+    r = exact[2] - exact[0]
+    first = (exact[1] - exact[0]) / np.linalg.norm(exact[1] - exact[0])
+    r -= first * (first @ r)
+    assert frame.lengths == pytest.approx((1, 1), abs=1e-9)
+    assert abs(frame.cosine) < 1e-9
+    assert frame.places[2][1] == pytest.approx(np.linalg.norm(r), rel=1e-9)
+    np.testing.assert_allclose(frame.second[:].numpy(), r / np.linalg.norm(r), atol=1e-9)
 
 
 def test_networks_on_one_line_are_refused():

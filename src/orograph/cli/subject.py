@@ -74,7 +74,7 @@ class Networks:
                 raise UsageError(f"{path} is given twice with --weights; give each network once")
         found = [Weights.load(path, model) for path in self.weights]
         for path, weights in zip(self.weights, found, strict=True):
-            if not weights.vector.isfinite().all():
+            if not weights.is_finite():
                 raise WeightsError(f"{path} holds NaN or infinite weights: that training diverged, so there is no map")
         return found
 

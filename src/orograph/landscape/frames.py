@@ -15,7 +15,7 @@ import numpy as np
 
 from orograph.basics.errors import UsageError
 from orograph.results import ProjectedPath
-from orograph.weights import Difference, Direction, Weights, dot, in_chunks, length_of
+from orograph.weights import Combination, Difference, Direction, Weights, dot, length_of
 
 _COLLINEAR = 1e-6
 
@@ -54,13 +54,12 @@ def oblique(a: Weights, b: Weights, c: Weights) -> Frame:
 
 def orthonormal(a: Weights, b: Weights, c: Weights) -> Frame:
     """The frame with A at (0, 0), B at (|b|, 0), C above the first axis; axis values are weight-space lengths."""
-    first, second = b.vector - a.vector, c.vector - a.vector
-    overlap, height = _across(first, second)
-    length = math.sqrt(dot(first, first))
-    # In float64 until the end: the remainder of two nearly parallel directions loses digits.
-    for part, (x, y) in in_chunks(first, second):
-        e1 = x / length
-        first[part], second[part] = e1, (y - overlap * e1) / height
+    sides = [Combination(((1.0, corner.vector), (-1.0, a.vector))) for corner in (b, c)]
+    overlap, height = _across(*sides)
+    length = math.sqrt(dot(sides[0], sides[0]))
+    lean = overlap / length  # r = c - lean * b
+    first = Combination(((1 / length, b.vector), (-1 / length, a.vector)))
+    second = Combination(((1 / height, c.vector), (-lean / height, b.vector), ((lean - 1) / height, a.vector)))
     return Frame(first, second, ((0.0, 0.0), (length, 0.0), (overlap, height)))
 
 

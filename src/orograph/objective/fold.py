@@ -50,7 +50,11 @@ class FoldedLayer(nn.Module):
             weight = weight.contiguous(memory_format=torch.channels_last)
         if bias is None:
             bias = torch.zeros(len(weight), device=weight.device)
-        self.weight, self.bias = weight.detach().to(dtype), bias.detach().to(dtype)  # no parameters
+        self.weight = weight.detach().to(dtype)  # no parameter
+        if self.bias.shape == bias.shape and self.bias.dtype == dtype:
+            self.bias.copy_(bias)  # in its place: new ones would lie scattered in the holes that weights leave
+        else:
+            self.bias = bias.detach().to(dtype, copy=True)
 
     def release(self) -> None:
         """Let go of the weight until it is folded again."""

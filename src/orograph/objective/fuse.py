@@ -76,11 +76,12 @@ class FusedConvolution(nn.Module):
         Only the packed weights are kept.
         """
         layer = self.layer[0]
-        self.packed = layer.weight  # lets go of the present ones before there are new ones
         layer.refold(dtype, by_pixel=False)
-        reorder: Callable[..., Tensor] = torch._C._nn.mkldnn_reorder_conv2d_weight
-        self.packed = reorder(layer.weight.to_mkldnn(), *self.geometry, self.size)
+        plain = layer.weight.to_mkldnn()
         layer.release()
+        self.packed = layer.weight  # only now lets go of the present ones, whose place the new ones then take
+        reorder: Callable[..., Tensor] = torch._C._nn.mkldnn_reorder_conv2d_weight
+        self.packed = reorder(plain, *self.geometry, self.size)
 
     def forward(self, inputs: Tensor, other: Tensor | None = None) -> Tensor:
         bias = self.layer[0].bias

@@ -166,8 +166,8 @@ class Objective:
         thorough: bool = False,
         controls: Controls | None = None,
     ) -> Measurement:
-        """Measure at ``center + sum(coefficient * direction)``; directions are (D,) tensors
-        or a :class:`~orograph.weights.Difference` of two.
+        """Measure at ``center + sum(coefficient * direction)``; directions are (D,) tensors,
+        or a :class:`~orograph.weights.Difference` or :class:`~orograph.weights.Combination` of them.
 
         The point is formed in the flat buffer itself, from the centre, in the weights' precision. Buffers are the
         centre's; the other options are those of a call.

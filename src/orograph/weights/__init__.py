@@ -2,10 +2,11 @@
 
 from orograph.weights.directions import Normalization, normalize, random_direction, random_plane
 from orograph.weights.layout import Layout, Slot, layout_of
-from orograph.weights.vectors import Difference, Direction, chunks, dot, in_chunks, length_of
+from orograph.weights.vectors import Combination, Difference, Direction, chunks, dot, in_chunks, length_of
 from orograph.weights.weights import Weights
 
 __all__ = [
+    "Combination",
     "Difference",
     "Direction",
     "Layout",

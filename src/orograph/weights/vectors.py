@@ -27,7 +27,28 @@ class Difference:
         return self.end.numel()
 
 
-Direction = Tensor | Difference
+@dataclass(frozen=True, eq=False)
+class Combination:
+    """``sum(coefficient * vector)`` (D,) in float64, formed chunk by chunk where it is read.
+
+    The sum may be far smaller than its terms, as in a difference of networks: float64 has the digits for it.
+    """
+
+    terms: tuple[tuple[float, Tensor], ...]
+
+    def __getitem__(self, part: slice) -> Tensor:
+        (factor, vector), *others = self.terms
+        total = vector[part].double().mul(factor)
+        for factor, vector in others:
+            total.add_(vector[part], alpha=factor)
+        return total
+
+    def numel(self) -> int:
+        """D."""
+        return self.terms[0][1].numel()
+
+
+Direction = Tensor | Difference | Combination
 
 
 def chunks(size: int) -> Iterator[slice]:

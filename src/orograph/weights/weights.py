@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from orograph.basics.errors import WeightsError
 from orograph.weights.files import Parts, read_parts, write_parts
 from orograph.weights.layout import Layout, Select, layout_of
-from orograph.weights.vectors import dot, squared_difference
+from orograph.weights.vectors import chunks, dot, squared_difference
 
 if TYPE_CHECKING:
     from typing import Self
@@ -160,7 +160,8 @@ class Weights:
     def is_finite(self) -> bool:
         """Whether every coordinate and every floating-point buffer is finite."""
         floating = [b for b in self.buffers.values() if b.is_floating_point()]
-        return all(bool(torch.isfinite(tensor).all()) for tensor in [self.vector, *floating])
+        flat = (tensor.reshape(-1) for tensor in [self.vector, *floating])
+        return all(bool(torch.isfinite(part[piece]).all()) for part in flat for piece in chunks(part.numel()))
 
     def require_same_family(self, other: Weights) -> None:
         """Raise WeightsError unless ``other`` has the same layout and equal fixed parameters."""
