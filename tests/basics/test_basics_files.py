@@ -74,6 +74,9 @@ def test_keys_differ_where_values_do(one, other):
 
 
 def test_whatever_holds_the_same_numbers_has_the_same_key():
+    assert content_key({"epochs": 15, "steps": [1, 2.5]}) == content_key({"epochs": 15.0, "steps": (1.0, 2.5)})
+    assert content_key(True) != content_key(1)
+
     @dataclass
     class Options:
         span: tuple[float, float] = (0.0, 1.0)

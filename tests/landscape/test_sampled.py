@@ -92,6 +92,8 @@ def test_lines_are_sampled_too_and_small_pictures_are_not_worth_it(model):
     assert np.abs(found.loss - exact.loss).max() < 0.05
     few = line(sampled(model, split), a, b, alphas=[0.0, 0.5, 1.0], barrier=False)
     assert (few.loss_se > 0).all()
+    capped = line(sampled(model, split, cap=1.0), a, b)  # its barrier is exact all the same
+    assert capped.barrier.height == pytest.approx(line(Objective(model, split), a, b).barrier.height, rel=1e-9)
 
 
 def test_a_loss_of_ones_own_is_sampled_with_or_without_single_examples(model):

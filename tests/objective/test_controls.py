@@ -10,7 +10,7 @@ from networks import TupleNet
 from orograph.basics.errors import UsageError
 from orograph.data import Split
 from orograph.objective import Controls, Objective
-from orograph.objective.controls import Regression
+from orograph.objective.controls import Regression, calibrate
 from orograph.weights import Weights
 
 
@@ -128,3 +128,36 @@ def test_a_point_above_the_cap_is_known_no_better(model):
     )
     with pytest.raises(UsageError, match="give a tolerance too"):
         Objective(model, split, cap=1.5)
+
+
+def test_errors_are_raised_where_a_few_examples_carry_the_loss():
+    """5 of 2,000 examples weigh as much as the rest, by other amounts at each point: n of them rarely hold one."""
+    rng = np.random.default_rng(0)
+    inside = {True: [], False: []}
+    for _ in range(20):
+        order = rng.permutation(2000)
+        base = rng.gamma(1.0, 0.01, 2000)
+        heavy = np.zeros((30, 2000))
+        heavy[:, :5] = rng.gamma(1.0, 4.0, (30, 5))
+        values = (base + 0.001 * rng.standard_normal((30, 2000)) + heavy)[:, order]
+        calibration = calibrate([(values[i], values[[j for j in range(12) if j != i][:8]]) for i in range(12)], 0.005)
+        for raised in inside:
+            for point in values[12:]:
+                regression = Regression(values[:8], calibration if raised else None)
+                regression.add(point[:256])
+                mean, error = regression.estimate()
+                inside[raised].append(abs(mean - point.mean()) <= 2 * error)
+    assert np.mean(inside[False]) < 0.7
+    assert np.mean(inside[True]) > 0.9
+
+
+def test_calibration_leaves_true_errors_nearly_alone_and_ends_with_none():
+    rng = np.random.default_rng(1)
+    common = rng.standard_normal(4000)
+    values = common + 0.3 * rng.standard_normal((40, 4000)) + 2
+    calibration = calibrate([(values[i], np.delete(values, i, 0)[:8]) for i in range(40)], 0.005)
+    for n in (64, 500, 2000):
+        error = 0.3 / n**0.5
+        assert error <= calibration.raised(error, n) < 2 * error
+    assert calibration.raised(0.0, 4000) == 0.0
+    assert calibrate([], 0.01) is None

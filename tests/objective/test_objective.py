@@ -317,6 +317,9 @@ def two_heads(model, batch):
         ({"precision": "float16"}, "unknown precision", UsageError),
         ({"batchnorm": "moving"}, "unknown batch-norm policy", UsageError),
         ({"tolerance": -1}, "at least 0", UsageError),
+        ({"tolerance": float("inf")}, "finite, not inf", UsageError),
+        ({"cap": 2.0}, "give a tolerance too", UsageError),
+        ({"tolerance": 0.1, "cap": float("nan")}, "finite loss, not nan", UsageError),
         ({"device": "gpu"}, "unknown device", UsageError),
     ],
 )

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import shutil
 import sqlite3
 
@@ -46,7 +47,11 @@ DAMAGES = {
     "a lost file": (lambda s: an_object(s, ".npz").unlink(), "is gone"),
     "a damaged summary": (lambda s: flip(s / "result.npz", 0.01), "result.npz"),
     "a lost page": (lambda s: (s / "report.html").unlink(), "report.html is gone"),
-    "a catalogue of noise": (lambda s: (s / "catalogue.sqlite").write_bytes(b"noise" * 999), "catalogue.sqlite: it is"),
+    "a catalogue of noise": (
+        lambda s: (s / "catalogue.sqlite").write_bytes(b"noise" * 999),
+        "catalogue.sqlite is damaged",
+    ),
+    "a lost catalogue": (lambda s: (s / "catalogue.sqlite").unlink(), "catalogue.sqlite is gone"),
 }
 
 
@@ -81,18 +86,21 @@ def test_damage_is_named_and_repaired_by_computing_again(finished, study, capsys
 
 
 def test_what_a_killed_run_left_behind_is_remarked_and_swept(study, capsys):
-    stray = study / "objects" / "ab" / "abcd.npz"
+    stray = study / "objects" / "ab" / f"{'ab' * 32}.npz"
     stray.parent.mkdir(exist_ok=True)
     stray.write_bytes(b"x")
     (study / ".result.npz.x1.tmp.npz").write_bytes(b"half")
     (study / "partial" / "key").mkdir(parents=True)
+    theirs = study / "objects" / "notes.txt"
+    theirs.write_text("the user's")
     found = check(study)
     assert found.sound
     assert "note: 2 files that nothing refers to" in found.summary()
     assert "work in hand of 1 tasks" in found.summary()
     assert main(["check", str(study), "--repair", "--quiet"]) == 0
     assert not stray.exists()
-    assert not check(study).remarks
+    assert theirs.exists()
+    assert check(study).remarks == ("not orograph's, and left alone: objects/notes.txt",)
 
 
 def test_a_row_without_its_task_is_found(study):
@@ -123,6 +131,8 @@ def test_what_cannot_be_checked_or_repaired_is_told(study, tmp_path, capsys):
     assert not check(study).sound
     assert main(["check", str(study), "--repair"]) in (1, 2)
     assert "study.toml" in capsys.readouterr().err
+    assert main(["check", str(study)]) == 1
+    assert "put study.toml right first" in capsys.readouterr().err
     other = study.with_name("held")
     shutil.copytree(study, other)
     with Store(other), pytest.raises(StoreError, match="another orograph process"):
@@ -135,3 +145,27 @@ def test_json_says_the_same(study, capsys):
     said = json.loads(capsys.readouterr().out)
     assert not said["sound"]
     assert len(said["wrong"]) == 1
+
+
+def test_a_folder_of_a_newer_orograph_is_left_alone(study, capsys):
+    objects = sorted((study / "objects").rglob("*"))
+    with sqlite3.connect(study / "catalogue.sqlite") as connection:
+        connection.execute("PRAGMA user_version = 999")
+    assert main(["check", str(study), "--repair"]) == 1
+    assert "written by a newer orograph" in capsys.readouterr().err
+    assert sorted((study / "objects").rglob("*")) == objects
+
+
+def test_numbers_that_a_file_writes_otherwise_are_the_same_options(study, capsys):
+    """A study's defaults may be whole numbers; its file and flags give them as 15.0."""
+    text = (study / "study.toml").read_text()
+    whole = re.sub(r"(?m)^(\w+ = \d+)\.0$", r"\1", text)
+    assert whole != text
+    (study / "study.toml").write_text(whole)
+    an_object(study, ".npz").unlink()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("orograph.report.write", lambda result, page: page.write_text("a new page"))
+        assert main(["check", str(study), "--repair"]) == 0
+    assert "1 tasks to do, 7 done before" in capsys.readouterr().err
+    assert check(study).sound
+    assert check(study).tasks == 8

@@ -27,6 +27,8 @@ def test_dotted_keys_tables_and_instances_are_one():
         ({"replica": 4}, r"unknown option 'replica' \(did you mean 'replicas'\?\)"),
         ({"train.epoch": 4}, r"unknown option 'train.epoch' \(did you mean 'epochs'\?\)"),
         ({"train": {"learning_rate": 4}}, "unknown option 'train.learning_rate'"),
+        ({"cap": 2.0}, "give a tolerance too"),
+        ({"tolerance": -1}, "at least 0"),
         ({"replicas": "four"}, "replicas must be a whole number, not 'four'"),
         ({"replicas": 3.5}, "replicas must be a whole number"),
         ({"replicas": True}, "replicas must be a whole number"),

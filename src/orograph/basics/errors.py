@@ -44,6 +44,10 @@ class StoreError(OrographError):
     """A study's folder is locked, damaged, newer than this version, or cannot be written."""
 
 
+class DamagedCatalogue(StoreError):
+    """A study's catalogue cannot be read: its contents are not what SQLite writes."""
+
+
 class TaskError(OrographError):
     """A task of a study failed. Names the task; the rest of the study is kept."""
 

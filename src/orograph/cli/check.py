@@ -52,4 +52,7 @@ def main(words: list[str]) -> None:
     else:
         print(found.summary())
     if not found.sound:
-        raise StoreError(f"{folder} is not sound; mend it with: orograph check {quote(str(folder))} --repair")
+        mend = f"orograph check {quote(str(folder))} --repair"
+        if found.lost_options:
+            raise StoreError(f"{folder} is not sound; put study.toml right first, then mend it with: {mend}")
+        raise StoreError(f"{folder} is not sound; mend it with: {mend}")

@@ -97,7 +97,9 @@ def run_and_report(options: Any, folder: Path, how: RunOptions) -> StudyResult:
     page = folder / "report.html"
     before = _finished(folder) if page.is_file() else None
     result = studies.run(options, out=folder, executor=how.executor, workers=how.workers, board=board)
-    if before is None or not result.equals(before):  # the page takes a while, and this one says the same
+    if (
+        before is None or not page.is_file() or not result.equals(before)
+    ):  # the page takes a while, and this one says the same
         from orograph import report
 
         report.write(result, page)

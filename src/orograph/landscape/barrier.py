@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
+from orograph.basics.numerics import Precision
 from orograph.landscape.axes import axis
 from orograph.landscape.points import Point, family
 from orograph.objective import Measurement, Objective
@@ -48,7 +49,8 @@ def barrier_on(
     Known losses are used only where the objective measures exactly and not in bf16.
     """
     precision = objective.settings.precision
-    exact = objective.with_settings(tolerance=0.0, precision="float32" if precision in ("bf16", "tf32") else precision)
+    fine: Precision = "float32" if precision in ("bf16", "tf32") else precision
+    exact = objective.with_settings(tolerance=0.0, cap=None, precision=fine)
     if exact.settings != objective.settings:
         losses = errors = None
     direction = Difference(b.vector, a.vector)

@@ -28,7 +28,7 @@ from orograph.basics.errors import OrographError, TaskError
 from orograph.basics.keys import content_key
 from orograph.landscape.lattice import coarse_lattice, nearest_on
 from orograph.landscape.units import Values, assembled, columns_of, measurements_of, read_unit, unit_name, write_unit
-from orograph.objective import Controls, Measurement, Objective
+from orograph.objective import Calibration, Controls, Measurement, Objective, calibrate
 from orograph.results import Cost
 from orograph.weights import Direction, Weights, chunks
 
@@ -44,7 +44,7 @@ class Cells:
     ``verbatim`` maps a cell's index to the (D,) vector of a given network. ``unit`` is how many cells in a row are
     computed, stored and resumed together. ``shape`` is that of the lattice the cells form, the last axis running
     fastest. ``thorough`` cells read all examples and keep each one's loss; ``known`` holds such cells' measurements by
-    index, and the others lean on them.
+    index, and the others lean on them, with standard errors raised by the ``calibration``.
     """
 
     objective: Objective
@@ -56,6 +56,7 @@ class Cells:
     shape: tuple[int, ...]
     thorough: bool = False
     known: dict[int, Measurement] = field(default_factory=dict)
+    calibration: dict[str, Calibration] = field(default_factory=dict)
 
     @property
     def units(self) -> int:
@@ -84,9 +85,8 @@ class Cells:
             return self.known[index]
         how: dict[str, Any] = {"keep_examples": self.thorough, "thorough": self.thorough}
         if self.known:
-            how["controls"] = Controls.of(
-                [self.known[other] for other in nearest_on(self.shape, index, list(self.known))]
-            )
+            near = [self.known[other] for other in nearest_on(self.shape, index, list(self.known))]
+            how["controls"] = Controls.of(near, self.calibration)
         if index in self.verbatim:
             return self.objective(self.center.with_vector(self.verbatim[index]), **how)
         steps = [(float(c), d) for c, d in zip(self.coefficients[index], self.directions, strict=True)]
@@ -112,6 +112,20 @@ class Cells:
             shape=(len(chosen),),
             thorough=True,
         )
+
+
+def leaning(cells: Cells, known: dict[int, Measurement]) -> Cells:
+    """The cells with those that are ``known`` thoroughly to lean on, and how far that carries."""
+    calibration = {}
+    for quantity in ("losses", "hits"):
+        values = {index: getattr(point, quantity) for index, point in known.items()}
+        values = {index: found for index, found in values.items() if found is not None and np.isfinite(found).all()}
+        others = {index: nearest_on(cells.shape, index, [i for i in values if i != index]) for index in values}
+        points = [(values[index], np.stack([values[i] for i in near])) for index, near in others.items() if near]
+        found = calibrate(points, cells.objective.settings.tolerance if quantity == "losses" else 0.0)
+        if found is not None:
+            calibration[quantity] = found
+    return replace(cells, known=known, calibration=calibration)
 
 
 def compute_unit(cells: Cells, unit: int) -> Values:
@@ -160,7 +174,7 @@ def evaluate(
     whole = len(references) + len(wanted)
     if references:
         read = _evaluate(cells.only(references), range(len(references)), executor, partial, _part(progress, 0, whole))
-        cells = replace(cells, known=dict(zip(references, measurements_of(read), strict=True)))
+        cells = leaning(cells, dict(zip(references, measurements_of(read), strict=True)))
     return _evaluate(cells, wanted, executor, partial, _part(progress, len(references), whole))
 
 

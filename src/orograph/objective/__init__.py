@@ -1,10 +1,21 @@
 """The height at a point: loss and metrics over data, with batch-norm policy, precision and sampling."""
 
 from orograph.objective.batchnorm import Policy
-from orograph.objective.controls import Controls
+from orograph.objective.controls import Calibration, Controls, calibrate
 from orograph.objective.criterion import Criterion, Terms, abyss
 from orograph.objective.measurement import Measurement
 from orograph.objective.objective import Objective
 from orograph.objective.settings import Settings
 
-__all__ = ["Controls", "Criterion", "Measurement", "Objective", "Policy", "Settings", "Terms", "abyss"]
+__all__ = [
+    "Calibration",
+    "Controls",
+    "Criterion",
+    "Measurement",
+    "Objective",
+    "Policy",
+    "Settings",
+    "Terms",
+    "abyss",
+    "calibrate",
+]

@@ -60,7 +60,8 @@ class Objective:
         bf16 is autocast over float32 weights; sums always run in float64.
     tolerance : float
         0 reads all examples. Otherwise a point reads batches, in one fixed order shared by all points, until the
-        standard error of its loss is below ``tolerance`` (at least two batches).
+        standard error of its loss is below ``tolerance``: at least 512 examples, 64 in pictures where points near by
+        are known, 16 batches where the loss gives only their means.
     cap : float, optional
         With a tolerance: a point whose loss is surely (by two standard errors) above ``cap`` needs to be known no
         better, and stops there. Default: none.

@@ -16,6 +16,10 @@ from orograph.objective.criterion import Criterion
 from orograph.objective.measurement import Measurement, Tally
 from orograph.objective.settings import Settings
 
+_FEWEST_EXAMPLES = 512
+_FEWEST_BESIDE_KNOWN = 64
+_FEWEST_MEANS = 16
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -28,8 +32,11 @@ class Reading:
     def tally(self, quantity: str, population: int) -> Tally:
         """Sums for ``losses``, ``hits``, or another quantity, of which single values are neither kept nor known."""
         singles = quantity in ("losses", "hits")
-        known = getattr(self.controls, quantity) if singles and self.controls and not self.thorough else None
-        estimator = None if known is None else Regression(known)
+        controls = self.controls if singles and not self.thorough else None
+        known = None if controls is None else getattr(controls, quantity)
+        estimator = None
+        if controls is not None and known is not None:
+            estimator = Regression(known, controls.calibration.get(quantity))
         return Tally(population, keep=self.keep_examples and singles, estimator=estimator)
 
 
@@ -44,14 +51,14 @@ def read(
     """Loss and metrics of ``network`` over ``batches``, which hold ``population`` examples."""
     loss = reading.tally("losses", population)
     metrics: dict[str, Tally] = {}
-    for index, batch in enumerate(batches):
+    for batch in batches:
         terms = criterion(network, batch)
         loss.add(_numpy(terms.losses), terms.examples)
         for name, values in terms.metrics.items():
             if name not in metrics:
                 metrics[name] = reading.tally("hits" if name == "accuracy" else name, population)
             metrics[name].add(_numpy(values), terms.examples)
-        if settings.tolerance and not reading.thorough and _suffices(loss, index + 1, settings):
+        if settings.tolerance and not reading.thorough and _suffices(loss, settings):
             break
     accuracy = metrics.pop("accuracy", None)
     return Measurement(
@@ -67,11 +74,18 @@ def read(
     )
 
 
-def _suffices(loss: Tally, batches: int, settings: Settings) -> bool:
-    """Whether a sampled loss is known well enough. A single one that is not finite settles it."""
+def _suffices(loss: Tally, settings: Settings) -> bool:
+    """Whether a sampled loss is known well enough. A single one that is not finite settles it.
+
+    A standard error of few numbers is itself a matter of luck, and stopping where it is small picks the lucky ones.
+    """
     if not math.isfinite(loss.total):
         return True
-    if batches < 2:
+    if loss.per_example:
+        fewest = _FEWEST_BESIDE_KNOWN if loss.estimator is not None else _FEWEST_EXAMPLES
+        if loss.count < fewest:
+            return False
+    elif len(loss.means) < _FEWEST_MEANS:
         return False
     error = loss.standard_error
     return error < settings.tolerance or (settings.cap is not None and loss.mean - 2 * error > settings.cap)

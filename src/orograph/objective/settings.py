@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from orograph.basics.errors import UsageError
 from orograph.basics.numerics import Precision
+from orograph.basics.sampling import check_sampling
 from orograph.objective.batchnorm import Policy
 
 
@@ -28,9 +29,6 @@ class Settings:
     def __post_init__(self) -> None:
         if self.batch_size < 1:
             raise UsageError(f"the batch size must be at least 1, not {self.batch_size}")
-        if not self.tolerance >= 0:
-            raise UsageError(f"the tolerance must be at least 0, not {self.tolerance:g}")
-        if self.cap is not None and not self.tolerance:
-            raise UsageError("a cap on the loss saves examples only where they are sampled; give a tolerance too")
+        check_sampling(self.tolerance, self.cap)
         if self.calibration_examples < 2:
             raise UsageError(f"calibration_examples must be at least 2, not {self.calibration_examples}")

@@ -11,9 +11,10 @@ import os
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
-from orograph.basics.errors import StoreError
+from orograph.basics.errors import DamagedCatalogue, StoreError
 
 _MIGRATIONS = (
     """
@@ -170,7 +171,8 @@ def _explained(path: Path, error: sqlite3.Error) -> StoreError:
     elif "disk I/O error" in text:  # what SQLite says of a full disk while it makes its files
         text = "the disk is full or failing; free some space and run the same command again, nothing finished is lost"
     elif "malformed" in text or "not a database" in text:
-        text = "it is damaged; move it away and run the same command again"
+        text = f"it is damaged; mend it with: orograph check {quote(str(path.parent))} --repair"
+        return DamagedCatalogue(f"catalogue {path}: {text}")
     elif "readonly" in text or "unable to open" in text:
         text = "it cannot be written; choose a folder you may write to with --out"
     return StoreError(f"catalogue {path}: {text}")

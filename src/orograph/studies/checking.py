@@ -6,14 +6,17 @@ and leaves the rest to an ordinary run, which computes again what is missing.
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from orograph.basics.errors import OrographError, UsageError
+from orograph.basics.errors import DamagedCatalogue, OrographError, UsageError
 from orograph.results import StudyResult
 from orograph.store import Store
 from orograph.studies.options import read_study
+
+_OURS = re.compile(r"[0-9a-f]{32,}\.\w+")  # named by a hash
 
 
 @dataclass(frozen=True)
@@ -21,8 +24,9 @@ class Health:
     """What a check found.
 
     ``wrong`` holds a line for each thing that is not as it should be, ``remarks`` for what is merely worth knowing.
-    ``damaged`` are the keys of tasks to compute again; ``lost_catalogue`` says that it cannot be read at all.
-    ``strays`` are files that nothing refers to.
+    ``damaged`` are the keys of tasks to compute again; ``lost_catalogue`` says that it cannot be read at all, and
+    ``lost_options`` that the study's options cannot, without which nothing can be computed again. ``strays`` are files
+    that nothing refers to.
     """
 
     folder: Path
@@ -34,6 +38,7 @@ class Health:
     damaged: tuple[str, ...] = ()
     strays: tuple[Path, ...] = ()
     lost_catalogue: bool = False
+    lost_options: bool = False
 
     @property
     def sound(self) -> bool:
@@ -50,17 +55,24 @@ class Health:
 def check(folder: str | Path) -> Health:
     """Verify a study's folder. Raises UsageError where it is none."""
     folder = Path(folder)
-    if not (folder / "catalogue.sqlite").is_file():
+    has_catalogue = (folder / "catalogue.sqlite").is_file()
+    if not has_catalogue and not ((folder / "study.toml").is_file() and (folder / "objects").is_dir()):
         raise UsageError(f"{folder} is not a study's folder (it has no catalogue.sqlite)")
     wrong, remarks = _beside(folder)
+    lost_options = any(line.startswith("study.toml") for line in wrong)
+
+    def without_catalogue(why: str) -> Health:
+        notes = ("without its catalogue, --repair computes every task again", *remarks)
+        return Health(folder, 0, 0, 0, (why, *wrong), notes, lost_catalogue=True, lost_options=lost_options)
+
+    if not has_catalogue:
+        return without_catalogue("catalogue.sqlite is gone")
+    store = None
     try:
         store = Store(folder, writable=False)
-    except OrographError as error:
-        return Health(folder, 0, 0, 0, (str(error), *wrong), tuple(remarks), lost_catalogue=True)
-    try:
-        broken = [f"catalogue.sqlite: {line}" for line in store.catalogue.check()]
+        broken = store.catalogue.check()
         if broken:
-            return Health(folder, 0, 0, 0, (*broken, *wrong), tuple(remarks), lost_catalogue=True)
+            return without_catalogue(f"catalogue.sqlite: {broken[0]}")
         rows = store.catalogue.everything()
         tasks = len(store.catalogue.tasks())
         damaged: dict[str, None] = {}
@@ -74,15 +86,31 @@ def check(folder: str | Path) -> Health:
             if problem:
                 wrong.append(f"task {name!r}: {path.relative_to(folder)} {problem}")
                 damaged[key] = None
-    except OrographError as error:
-        return Health(folder, 0, 0, 0, (str(error), *wrong), tuple(remarks), lost_catalogue=True)
+    except DamagedCatalogue:
+        return without_catalogue("catalogue.sqlite is damaged")
     finally:
-        store.close()
-    strays = [path for path in (folder / "objects").glob("*/*") if path not in named]
+        if store is not None:
+            store.close()
+    unknown = [path for path in (folder / "objects").rglob("*") if path.is_file() and path not in named]
+    strays = [path for path in unknown if _OURS.fullmatch(path.name)]
+    foreign = [str(path.relative_to(folder)) for path in unknown if path not in strays]
     strays += [path for path in folder.rglob(".*.tmp*") if "partial" not in path.relative_to(folder).parts]
     if strays:
         remarks.append(f"{len(strays)} files that nothing refers to, left by a run that was killed")
-    return Health(folder, tasks, len(named), size, tuple(wrong), tuple(remarks), tuple(damaged), tuple(strays))
+    if foreign:
+        others = f" and {len(foreign) - 1} more" if len(foreign) > 1 else ""
+        remarks.append(f"not orograph's, and left alone: {min(foreign)}{others}")
+    return Health(
+        folder,
+        tasks,
+        len(named),
+        size,
+        tuple(wrong),
+        tuple(remarks),
+        tuple(damaged),
+        tuple(strays),
+        lost_options=lost_options,
+    )
 
 
 def prepare_repair(health: Health) -> None:
@@ -95,7 +123,8 @@ def prepare_repair(health: Health) -> None:
     if health.lost_catalogue:
         for name in ("catalogue.sqlite-wal", "catalogue.sqlite-shm"):
             (folder / name).unlink(missing_ok=True)
-        (folder / "catalogue.sqlite").replace(folder / "catalogue.sqlite.damaged")
+        if (folder / "catalogue.sqlite").is_file():
+            (folder / "catalogue.sqlite").replace(folder / "catalogue.sqlite.damaged")
         (folder / "lock").touch()  # marks the folder as a study's
         shutil.rmtree(folder / "objects", ignore_errors=True)  # nobody knows any more what they are
     with Store(folder) as store:
@@ -119,7 +148,7 @@ def _beside(folder: Path) -> tuple[list[str], list[str]]:
     try:
         read_study(folder / "study.toml")
     except OrographError as error:
-        wrong.append(f"study.toml: {error}; write it anew (a copy of it may be anywhere), --repair needs it")
+        wrong.append(f"study.toml: {error}; put a copy of it back, or write it anew")
     if (folder / "result.npz").is_file():
         problem = _result_problem(folder)
         if problem:

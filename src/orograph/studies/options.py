@@ -48,11 +48,18 @@ def write_study(path: Path, name: str, options: Any) -> bool:
 
     Options that are unset by default are left out; those that were unset by the user are written as "none".
     """
-    text = tomli_w.dumps({"study": name, **_resolved(options)})
-    if path.is_file() and path.read_bytes() == text.encode():
+    resolved = {"study": name, **_resolved(options)}
+    if path.is_file() and _content(path) == resolved:
         return False
-    write_atomic(path, text)
+    write_atomic(path, tomli_w.dumps(resolved))
     return True
+
+
+def _content(path: Path) -> dict[str, Any] | None:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # not readable, not text, not TOML
+        return None
 
 
 def _build(cls: type[_T], values: Mapping[str, Any], base: _T | None, place: str) -> _T:

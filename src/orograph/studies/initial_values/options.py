@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from orograph.basics.errors import UsageError
+from orograph.basics.sampling import check_sampling
 from orograph.train.recipe import Precision, Recipe
 
 
@@ -83,6 +84,7 @@ class InitialValues:
             raise UsageError("branch_epochs must be positive numbers of epochs")
         if min(self.line_points, self.plane_points, self.neighbourhood_points) < 5:
             raise UsageError("pictures need at least 5 points along each axis")
+        check_sampling(self.tolerance, self.cap)
         if self.threads < 1:
             raise UsageError("threads must be at least 1")
         if self.train.direction != "descend":
