@@ -6,6 +6,7 @@ import hashlib
 import io
 import tarfile
 import threading
+import zipfile
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -13,6 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+from scipy.io import savemat
 
 from orograph.basics.errors import DataError
 from orograph.data import load
@@ -114,6 +117,59 @@ def test_an_archive_that_points_outside_is_refused(mirror: Path, monkeypatch, tm
         load("cifar10", root=tmp_path / "root")
     assert not list(tmp_path.rglob("escaped"))
     assert [path.name for path in (tmp_path / "root").rglob("*")] == ["cifar-10-batches-bin"]  # and it is empty
+
+
+def zip_archive(**extra: bytes) -> bytes:
+    """Tiny ImageNet with a class and two pictures."""
+    picture = io.BytesIO()
+    Image.new("RGB", (64, 64), (10, 20, 30)).save(picture, format="JPEG")
+    entries = {
+        "wnids.txt": b"n01\n",
+        "train/n01/images/n01_0.JPEG": picture.getvalue(),
+        "val/images/val_0.JPEG": picture.getvalue(),
+        "val/val_annotations.txt": b"val_0.JPEG\tn01\t0\t0\t9\t9\n",
+    }
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in entries.items():
+            archive.writestr(f"tiny-imagenet-200/{name}", content)
+        for name, content in extra.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+def test_a_zip_archive_is_unpacked_with_its_folders_and_removed(mirror: Path, monkeypatch, tmp_path: Path) -> None:
+    archive = zip_archive(**{"../../escaped": b"x", "__MACOSX/junk": b"x"})
+    publish(mirror, monkeypatch, "tiny-imagenet", {"tiny-imagenet-200.zip": archive})
+    root = tmp_path / "root"
+    data = load("tiny-imagenet", root=root)
+    assert (len(data.train), len(data.test), data.class_names) == (1, 1, ("n01",))
+    assert [path.name for path in root.iterdir()] == ["tiny-imagenet-200"]
+    assert not list(tmp_path.rglob("escaped"))
+
+
+def test_what_is_no_zip_archive_is_refused(mirror: Path, monkeypatch, tmp_path: Path) -> None:
+    publish(mirror, monkeypatch, "tiny-imagenet", {"tiny-imagenet-200.zip": b"<html>"})
+    with pytest.raises(DataError, match=r"tiny-imagenet-200\.zip: not a zip or tar archive") as caught:
+        load("tiny-imagenet", root=tmp_path / "root")
+    assert "\n" not in str(caught.value)
+
+
+def test_the_extra_digits_are_downloaded_beside_those_that_are_there(mirror: Path, monkeypatch, tmp_path: Path) -> None:
+    def digits(n: int) -> bytes:
+        buffer = io.BytesIO()
+        savemat(
+            buffer, {"X": np.full((32, 32, 3, n), n, np.uint8), "y": np.full((n, 1), n, np.uint8)}, do_compression=True
+        )
+        return buffer.getvalue()
+
+    files = {"train_32x32.mat": digits(3), "test_32x32.mat": digits(2)}
+    publish(mirror, monkeypatch, "svhn", files)
+    publish(mirror, monkeypatch, "svhn-extra", {**files, "extra_32x32.mat": digits(4)})
+    assert load("svhn", root=tmp_path / "root").train.targets.tolist() == [3, 3, 3]
+    (mirror / "svhn-extra" / "train_32x32.mat").unlink()
+    assert load("svhn-extra", root=tmp_path / "root").train.targets.tolist() == [3, 3, 3, 4, 4, 4, 4]
+    assert [path.name for path in (tmp_path / "root").iterdir()] == ["svhn"]
 
 
 def test_a_wrong_checksum_leaves_nothing_behind(mirror: Path, monkeypatch, tmp_path: Path) -> None:

@@ -217,7 +217,8 @@ def test_a_single_class_is_enough_for_a_folder(tmp_path: Path) -> None:
 
 def test_known_names_have_a_line_each() -> None:
     names = dict(known())
-    assert list(names) == ["digits", "mnist", "fashion-mnist", "cifar10", "cifar100"]
+    own = ["digits", "mnist", "fashion-mnist", "cifar10", "cifar100", "svhn", "svhn-extra", "tiny-imagenet"]
+    assert list(names) == own
     assert all(line and "\n" not in line for line in names.values())
 
 
@@ -226,6 +227,7 @@ def test_known_names_have_a_line_each() -> None:
     [
         ("cifar-10", "did you mean 'cifar10'"),
         ("fashon-mnist", "did you mean 'fashion-mnist'"),
+        ("tinyimagenet", "did you mean 'tiny-imagenet'"),
         ("nowhere.npz", "no such file"),
         ("no_such_module_here:make", "cannot import"),
     ],

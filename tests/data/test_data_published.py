@@ -18,6 +18,8 @@ ROOT = Path(os.environ.get("OROGRAPH_DATA", "/nonexistent"))
         ("mnist", 60_000, (1, 28, 28), (0.1307,), (0.3081,)),
         ("fashion-mnist", 60_000, (1, 28, 28), (0.2860,), (0.3530,)),
         ("cifar10", 50_000, (3, 32, 32), (0.491, 0.482, 0.447), (0.246, 0.243, 0.261)),
+        ("svhn", 73_257, (3, 32, 32), (0.4377, 0.4438, 0.4728), (0.1980, 0.2010, 0.1970)),
+        ("tiny-imagenet", 100_000, (3, 64, 64), (0.4802, 0.4481, 0.3975), (0.2770, 0.2691, 0.2821)),
     ],
 )
 def test_published_data_have_their_published_statistics(name, train, shape, mean, std) -> None:
@@ -28,5 +30,5 @@ def test_published_data_have_their_published_statistics(name, train, shape, mean
     assert data.mean == pytest.approx(mean, abs=1.5e-3)
     assert data.std == pytest.approx(std, abs=1.5e-3)
     assert data.train.targets is not None
-    if name != "mnist":  # the others have equally many of each class
-        assert torch.bincount(data.train.targets).tolist() == [train // 500] * 10
+    if name not in ("mnist", "svhn"):  # the others have equally many of each class
+        assert torch.bincount(data.train.targets).tolist() == [train // 50 // data.classes] * data.classes

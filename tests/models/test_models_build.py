@@ -53,7 +53,12 @@ def test_hidden_widths_of_the_perceptron(hidden: tuple[int, ...]) -> None:
     assert [layer.out_features for layer in linear] == [*hidden, 4]
 
 
-@pytest.mark.parametrize("name", ["mlp", "convnet", "vgg-a", "resnet8", "wrn-16-4"])
+def test_width_multiplies_the_hidden_layers_of_the_perceptron() -> None:
+    network = build("mlp", SomeData(), hidden=(8, 3), width=2.5)
+    assert [layer.out_features for layer in network.modules() if isinstance(layer, nn.Linear)] == [20, 8, 4]
+
+
+@pytest.mark.parametrize("name", ["mlp", "convnet", "vgg-a", "resnet8", "wrn-16-4", "preresnet110", "densenet40"])
 def test_one_seed_is_one_network_whatever_the_global_state(name: str) -> None:
     torch.manual_seed(1)
     first = build(name, SomeData(), seed=5)
@@ -80,7 +85,15 @@ def test_without_a_seed_the_global_state_decides() -> None:
 
 @pytest.mark.parametrize(
     ("name", "hint"),
-    [("resnet-20", "resnet20"), ("vgg16", "vgg-d"), ("VGG-19", "vgg-e"), ("VGG-A", "vgg-a"), ("wrn-28-1", "wrn-28-10")],
+    [
+        ("resnet-20", "resnet20"),
+        ("vgg16", "vgg-d"),
+        ("VGG-19", "vgg-e"),
+        ("VGG-A", "vgg-a"),
+        ("wrn-28-1", "wrn-28-10"),
+        ("PreResNet-164", "preresnet164"),
+        ("densenet-40", "densenet40"),
+    ],
 )
 def test_an_unknown_name_gets_the_nearest_one(name: str, hint: str) -> None:
     with pytest.raises(UsageError, match=f"no network is called '{name}' \\(did you mean '{hint}'\\?\\)"):
@@ -113,6 +126,13 @@ def test_an_unknown_option_gets_the_nearest_one_of_that_network() -> None:
         (lambda: build("resnet20", object()), UsageError, "needs to know .classes, .* \\(object\\)"),
         (lambda: build("resnet20", width=0), UsageError, "width is a multiplier above 0"),
         (lambda: build("resnet20", width=float("nan")), UsageError, "width is a multiplier above 0"),
+        (lambda: build("wrn-16-4", width=-1), UsageError, "width is a multiplier above 0"),
+        (lambda: build("mlp", width=0), UsageError, "width is a multiplier above 0"),
+        (lambda: build("densenet40", growth=0), UsageError, "a whole number from 1, not 0"),
+        (lambda: build("densenet40", compression=0), UsageError, "the share of maps a transition keeps, .* not 0"),
+        (lambda: build("densenet40", dropout=1), UsageError, "dropout must be at least 0 and below 1, not 1"),
+        (lambda: build("densenet40", image_size=3), ModelError, "densenet40 takes images of at least 4 pixels a side"),
+        (lambda: build("preresnet164", channels=0), ModelError, "preresnet164 needs at least 1 input channel"),
         (lambda: build("convnet", width=0), UsageError, "a whole number from 1, not 0"),
         (lambda: build("vgg-a", dropout=1.0), UsageError, "dropout must be at least 0 and below 1, not 1.0"),
         (lambda: build("vgg-a", head=-1), UsageError, "0 for a classifier alone, not -1"),

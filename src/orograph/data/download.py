@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import tarfile
 import tempfile
 from pathlib import Path
@@ -36,7 +37,7 @@ def download(source: Source, place: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, md5 in source.downloads.items():
-            if name.endswith(".tar.gz"):
+            if name.endswith((".tar.gz", ".zip")):
                 with tempfile.TemporaryDirectory(dir=place, prefix=".download-") as temporary:
                     _unpack(_fetch(source, name, md5, place, Path(temporary)), folder)
             elif name.removesuffix(".gz") in source.missing(folder):
@@ -87,15 +88,15 @@ def _fetch(source: Source, name: str, md5: str, place: Path, folder: Path) -> Pa
 
 
 def _unpack(archive: Path, folder: Path) -> None:
-    """Unpack beside the archive, refusing entries that point elsewhere, then move each file into ``folder``, whole."""
+    """Unpack beside the archive, never elsewhere, then move each file or folder in it into ``folder``, whole."""
     try:
-        with tarfile.open(archive) as tar:
-            tar.extractall(archive.parent, filter="data")
+        # Entries that point elsewhere are left out of a zip archive by shutil; a tar archive's need the filter.
+        shutil.unpack_archive(archive, archive.parent, filter=None if archive.suffix == ".zip" else "data")
         unpacked = sorted((archive.parent / folder.name).iterdir())
-    except (tarfile.TarError, FileNotFoundError) as error:
+    except (tarfile.TarError, shutil.ReadError, FileNotFoundError) as error:
         raise DataError(
-            f"{archive.name}: not a tar archive with a folder {folder.name} in it ({error}); unset $OROGRAPH_MIRROR "
-            "or try again later"
+            f"{archive.name}: not a zip or tar archive with a folder {folder.name} in it ({error}); unset "
+            "$OROGRAPH_MIRROR or try again later"
         ) from error
     for file in unpacked:
         if not (folder / file.name).exists():  # what the user, or another process, put there stays

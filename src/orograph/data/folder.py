@@ -109,8 +109,8 @@ def _with_channels(images: LabelledImages, channels: int) -> LabelledImages:
     return LabelledImages(np.repeat(images.pixels, channels // images.pixels.shape[1], axis=1), images.labels)
 
 
-def _open(path: Path) -> Image.Image:
-    """The decoded picture, upright, in mode L or RGB."""
+def open_picture(path: Path) -> Image.Image:
+    """The decoded picture, upright, in mode L or RGB. Raises DataError if it cannot be read."""
     try:
         with Image.open(path) as file:
             picture = ImageOps.exif_transpose(file)
@@ -123,12 +123,12 @@ def _open(path: Path) -> Image.Image:
 
 
 def _size_of(path: Path) -> tuple[int, int]:
-    return _open(path).size
+    return open_picture(path).size
 
 
 def _decode(path: Path, size: tuple[int, int]) -> np.ndarray:
     """Unsigned bytes of shape (channels, height, width)."""
-    picture = _open(path)
+    picture = open_picture(path)
     if picture.size != size:
         picture = ImageOps.fit(picture, size, method=Image.Resampling.BILINEAR)
     pixels = np.asarray(picture)

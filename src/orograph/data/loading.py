@@ -9,7 +9,7 @@ from typing import Any
 from orograph.basics.errors import DataError, UsageError, nearest
 from orograph.basics.references import is_reference
 from orograph.basics.seeds import generator
-from orograph.data import arrays, cifar, folder, idx, user
+from orograph.data import arrays, cifar, folder, idx, svhn, tiny_imagenet, user
 from orograph.data.data import Data, labels_of
 from orograph.data.digits import read_digits
 from orograph.data.download import download as download_source
@@ -34,10 +34,10 @@ def load(
     Parameters
     ----------
     source : str, Path or object
-        A name (:func:`known` lists them); an ``.npz`` file; a folder of IDX files, binary CIFAR files or pictures
-        in class folders; ``package.module:factory`` or ``file.py:factory``; or an object: a ``Data``, or a pair
-        (train, test) of datasets, loaders or pairs (inputs, targets). A name wins over a folder of the same name:
-        write ``./digits`` for the folder.
+        A name (:func:`known` lists them); an ``.npz`` file; a folder of IDX files, binary CIFAR files, SVHN's
+        MATLAB files, Tiny ImageNet or pictures in class folders; ``package.module:factory`` or ``file.py:factory``;
+        or an object: a ``Data``, or a pair (train, test) of datasets, loaders or pairs (inputs, targets). A name wins
+        over a folder of the same name: write ``./digits`` for the folder.
     train_size, test_size : int or float, optional
         How many examples to keep, or which share of them (a float in (0, 1]); sampled by class, in their order.
     seed : int
@@ -112,7 +112,11 @@ def _read_named(source: Source, root: str | Path | None, download: bool) -> Imag
         return idx.read_idx_folder(place, source.name, source.class_names)
     if source.layout == "cifar10":
         return cifar.read_cifar10_folder(place, source.name)
-    return cifar.read_cifar100_folder(place, source.name)
+    if source.layout == "cifar100":
+        return cifar.read_cifar100_folder(place, source.name)
+    if source.layout == "svhn":
+        return svhn.read_svhn_folder(place, source.name, extra=svhn.EXTRA_FILE in source.files)
+    return tiny_imagenet.read_tiny_imagenet_folder(place, source.name)
 
 
 def _read_folder(path: Path, seed: int, image_size: int | None) -> ImageData:
@@ -124,6 +128,10 @@ def _read_folder(path: Path, seed: int, image_size: int | None) -> ImageData:
         return cifar.read_cifar10_folder(path, name)
     if cifar.is_cifar100_folder(path):
         return cifar.read_cifar100_folder(path, name)
+    if svhn.is_svhn_folder(path):
+        return svhn.read_svhn_folder(path, name)
+    if tiny_imagenet.is_tiny_imagenet_folder(path):
+        return tiny_imagenet.read_tiny_imagenet_folder(path, name)
     return folder.read_image_folder(path, seed, image_size)
 
 

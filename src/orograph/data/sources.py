@@ -1,6 +1,7 @@
 """The data sets that are known by name: where their files come from, how they are checked and where they may lie.
 
-Checksums are the ones the publishers (CIFAR) and torchvision (MNIST, Fashion-MNIST) give.
+Checksums are the ones the publishers (CIFAR) and torchvision (MNIST, Fashion-MNIST, SVHN) give; that of Tiny ImageNet
+is the one on which its public readers agree (Avalanche among them), for Stanford gives none.
 """
 
 from __future__ import annotations
@@ -14,8 +15,13 @@ from typing import Literal
 from orograph.basics.errors import DataError
 from orograph.data.cifar import CIFAR10_NAMES, CIFAR10_TEST, CIFAR10_TRAIN
 from orograph.data.idx import TEST_FILES, TRAIN_FILES
+from orograph.data.svhn import DIGITS, EXTRA_FILE, TEST_FILE, TRAIN_FILE
+from orograph.data.tiny_imagenet import ANNOTATIONS_FILE, CLASSES_FILE
 
 IDX_FILES = (*TRAIN_FILES, *TEST_FILES)
+# Stanford's addresses are published without https: the checksums say whether a file is the right one.
+SVHN_URL = "http://ufldl.stanford.edu/housenumbers"
+SVHN_DOWNLOADS = {TRAIN_FILE: "e26dedcc434d2e4c54c9b2d4a06d8373", TEST_FILE: "eb5a983be6a315427106f1b164d9cef3"}
 
 
 @dataclass(frozen=True)
@@ -28,7 +34,7 @@ class Source:
 
     name: str
     description: str
-    layout: Literal["digits", "idx", "cifar10", "cifar100"]
+    layout: Literal["digits", "idx", "cifar10", "cifar100", "svhn", "tiny-imagenet"]
     class_names: tuple[str, ...] = ()
     folders: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
@@ -109,6 +115,35 @@ SOURCES: dict[str, Source] = {
             url="https://www.cs.toronto.edu/~kriz",
             downloads={"cifar-100-binary.tar.gz": "03b5dce01913d631647c71ecec9e9cb8"},
         ),
+        Source(
+            name="svhn",
+            description="99,289 colour photographs of house-number digits of 32 x 32 pixels (250 MB)",
+            layout="svhn",
+            class_names=DIGITS,
+            folders=("svhn",),
+            files=(TRAIN_FILE, TEST_FILE),
+            url=SVHN_URL,
+            downloads=SVHN_DOWNLOADS,
+        ),
+        Source(
+            name="svhn-extra",
+            description="svhn with its 531,131 extra digits in the train set (1.6 GB, and 7 GB of memory)",
+            layout="svhn",
+            class_names=DIGITS,
+            folders=("svhn",),
+            files=(TRAIN_FILE, TEST_FILE, EXTRA_FILE),
+            url=SVHN_URL,
+            downloads={**SVHN_DOWNLOADS, EXTRA_FILE: "a93ce644f1a588dc4d68dda5feec44a7"},
+        ),
+        Source(
+            name="tiny-imagenet",
+            description="110,000 colour photographs of 64 x 64 pixels in 200 classes (250 MB, and 7 GB of memory)",
+            layout="tiny-imagenet",
+            folders=("tiny-imagenet-200",),
+            files=(CLASSES_FILE, ANNOTATIONS_FILE),
+            url="http://cs231n.stanford.edu",
+            downloads={"tiny-imagenet-200.zip": "90528d7ca1a48142e341f4ef8d21d0de"},
+        ),
     )
 }
 
@@ -173,6 +208,7 @@ def _candidates(source: Source, root: str | Path | None) -> list[Path]:
     for place in places(root):
         found += [place / sub for sub in source.folders]
         # MNIST and Fashion-MNIST have the same file names: a folder named after one never passes for the other.
-        if named_by(place) in (None, source):
+        owner = named_by(place)
+        if owner is None or owner.folders == source.folders:
             found.append(place)
     return found

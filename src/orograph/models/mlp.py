@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from orograph.basics.errors import UsageError
-from orograph.models.sizes import ImageSize, check_ends, height_and_width
+from orograph.models.sizes import ImageSize, check_ends, height_and_width, scaled
 
 
 class MLP(nn.Module):
@@ -20,6 +20,7 @@ class MLP(nn.Module):
     channels: input channels, or the number of features when ``image_size`` is None.
     image_size: side in pixels or (height, width); None for inputs that are vectors.
     hidden: widths of the hidden layers; an empty sequence gives softmax regression.
+    width: multiplier of the widths of all hidden layers.
 
     Initial values: PyTorch's default, weights and biases uniform in ``±1/sqrt(fan_in)``.
 
@@ -33,15 +34,16 @@ class MLP(nn.Module):
         image_size: ImageSize | None = 32,
         *,
         hidden: Sequence[int] = (64, 64),
+        width: float = 1.0,
     ) -> None:
         super().__init__()
         check_ends(classes, channels, network="mlp")
-        if any(width < 1 for width in hidden):
+        if any(units < 1 for units in hidden):
             raise UsageError(f"hidden layers need at least 1 unit each, not {tuple(hidden)}")
-        height, width = (1, 1) if image_size is None else height_and_width(image_size, network="mlp")
+        rows, columns = (1, 1) if image_size is None else height_and_width(image_size, network="mlp")
         layers: OrderedDict[str, nn.Module] = OrderedDict(flatten=nn.Flatten())
-        features = channels * height * width
-        for number, units in enumerate(hidden, start=1):
+        features = channels * rows * columns
+        for number, units in enumerate((scaled(units, width) for units in hidden), start=1):
             layers[f"linear{number}"] = nn.Linear(features, units)
             layers[f"relu{number}"] = nn.ReLU()
             features = units

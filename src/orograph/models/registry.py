@@ -20,7 +20,9 @@ from orograph.basics.errors import ModelError, OrographError, UsageError, neares
 from orograph.basics.references import is_reference, load_reference
 from orograph.basics.seeds import derive, isolated_randomness
 from orograph.models.convnet import ConvNet
+from orograph.models.densenet import DenseNet
 from orograph.models.mlp import MLP
+from orograph.models.preresnet import PreResNet
 from orograph.models.resnet18 import ResNet18
 from orograph.models.resnet_cifar import CifarResNet
 from orograph.models.sizes import ImageSize
@@ -57,17 +59,25 @@ _IMAGENET = _Use("224x224 ImageNet", 1000, 3, 224)
 
 @dataclass(frozen=True)
 class _Network:
-    """One name of the table: a class, the arguments the name stands for, and where it comes from."""
+    """One name of the table: a class, where it comes from, and the arguments the name stands for.
+
+    ``fixed`` arguments are the name itself; ``preset`` ones are options that this name sets otherwise than the class.
+    """
 
     factory: Callable[..., nn.Module]
     source: str
     fixed: Mapping[str, Any] = field(default_factory=dict)
+    preset: Mapping[str, Any] = field(default_factory=dict)
     uses: tuple[_Use, ...] = (_CIFAR10,)
 
     def options(self) -> list[str]:
         """Names of the options that a caller may still choose."""
         taken = {"classes", "channels", "image_size", *self.fixed}
         return [name for name in inspect.signature(self.factory).parameters if name not in taken]
+
+    def arguments(self) -> dict[str, Any]:
+        """What the factory is called with where the caller says nothing else."""
+        return {**self.fixed, **self.preset}
 
 
 def _table() -> dict[str, _Network]:
@@ -77,11 +87,11 @@ def _table() -> dict[str, _Network]:
     }
     for letter in "ABCDE":
         source = f"Simonyan & Zisserman 2015, configuration {letter}"
-        vgg = {"configuration": letter, "batch_norm": False}
         uses = (_IMAGENET, _CIFAR10)
         # The plain name keeps batch_norm as an option; the suffixed one has chosen.
-        table[f"vgg-{letter.lower()}"] = _Network(VGG, source, {"configuration": letter}, uses)
-        table[f"vgg-{letter.lower()}-bn"] = _Network(VGG, f"{source}, batch norm", {**vgg, "batch_norm": True}, uses)
+        table[f"vgg-{letter.lower()}"] = _Network(VGG, source, {"configuration": letter}, uses=uses)
+        normalised = {"configuration": letter, "batch_norm": True}
+        table[f"vgg-{letter.lower()}-bn"] = _Network(VGG, f"{source}, batch norm", normalised, uses=uses)
     for depth in (8, 20, 32, 56, 110):
         source = "He et al. 2016, for CIFAR"
         table[f"resnet{depth}"] = _Network(CifarResNet, source, {"depth": depth})
@@ -91,6 +101,16 @@ def _table() -> dict[str, _Network]:
     for depth, widening in ((16, 4), (28, 10)):
         wide = {"depth": depth, "widening": widening}
         table[f"wrn-{depth}-{widening}"] = _Network(WideResNet, "Zagoruyko & Komodakis 2016", wide)
+    for depth in (110, 164):
+        source = "He et al. 2016, pre-activated bottlenecks as in Garipov et al. 2018"
+        table[f"preresnet{depth}"] = _Network(PreResNet, source, {"depth": depth})
+    dense = "Huang et al. 2017, growth rate"
+    table["densenet40"] = _Network(DenseNet, f"{dense} 12", {"depth": 40})
+    # The table of snapshot ensembles quotes 3.74 and 19.25 % for a single DenseNet-100. Those are the DenseNet paper's
+    # errors for L=100, k=24 without bottleneck (27.2M parameters), so that is what the plain name stands for.
+    table["densenet100"] = _Network(DenseNet, f"{dense} 24", {"depth": 100}, {"growth": 24})
+    compressed = {"depth": 100, "bottleneck": True, "compression": 0.5}
+    table["densenet100-bc"] = _Network(DenseNet, f"{dense} 12, bottlenecks and compression", compressed)
     return table
 
 
@@ -107,9 +127,8 @@ def _described() -> dict[str, str]:
         counts = []
         for use in network.uses:
             with torch.device("meta"):
-                module = network.factory(
-                    **network.fixed, classes=use.classes, channels=use.channels, image_size=use.image_size
-                )
+                sizes = {"classes": use.classes, "channels": use.channels, "image_size": use.image_size}
+                module = network.factory(**network.arguments(), **sizes)
             counts.append(f"{sum(value.numel() for value in module.parameters()):,} parameters on {use.name}")
         lines[name] = f"{network.source}; {', '.join(counts)}"
     return lines
@@ -234,7 +253,7 @@ def _own(
             raise UsageError(f"{name} has no option {option!r}{nearest(option, network.options())}; it has {valid}")
     if shape.get("image_size", 0) is None and network.factory is not MLP:
         raise ModelError(f"{name} takes images, and the data has vectors of {shape['channels']} features; use 'mlp'")
-    return network.factory, {**network.fixed, **shape, **options}
+    return network.factory, {**network.arguments(), **shape, **options}
 
 
 def _yours(

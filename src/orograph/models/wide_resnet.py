@@ -11,7 +11,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from orograph.basics.errors import UsageError
-from orograph.models.sizes import ImageSize, check_dropout, check_ends, height_and_width
+from orograph.models.sizes import ImageSize, check_dropout, check_ends, height_and_width, scaled
 
 
 class WideBlock(nn.Module):
@@ -58,6 +58,7 @@ class WideResNet(nn.Module):
     widening: the factor k on the stages' 16, 32 and 64 channels.
     classes, channels: number of outputs and of input channels.
     image_size: any; only checked, since the network ends in global average pooling (8x8 images end as 2x2 maps).
+    width: multiplier of all channels, the stem's included; ``widening`` says which network of the paper it is of.
     dropout: share of units dropped between the two convolutions of a block (0.3 in the paper's variant for CIFAR).
 
     Initial values: PyTorch's default (weights and biases uniform in ``±1/sqrt(fan_in)``; batch norm 1 and 0).
@@ -73,6 +74,7 @@ class WideResNet(nn.Module):
         channels: int = 3,
         image_size: ImageSize = 32,
         *,
+        width: float = 1.0,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
@@ -84,9 +86,9 @@ class WideResNet(nn.Module):
         check_ends(classes, channels, network=network)
         check_dropout(dropout)
         height_and_width(image_size, network=network)
-        blocks, base = (depth - 4) // 6, 16 * widening
-        self.conv = nn.Conv2d(channels, 16, 3, padding=1, bias=False)
-        self.stage1 = _stage(16, base, blocks, 1, dropout)
+        blocks, stem, base = (depth - 4) // 6, scaled(16, width), scaled(16 * widening, width)
+        self.conv = nn.Conv2d(channels, stem, 3, padding=1, bias=False)
+        self.stage1 = _stage(stem, base, blocks, 1, dropout)
         self.stage2 = _stage(base, 2 * base, blocks, 2, dropout)
         self.stage3 = _stage(2 * base, 4 * base, blocks, 2, dropout)
         self.bn = nn.BatchNorm2d(4 * base)
