@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from orograph._version import __version__
 
 if TYPE_CHECKING:
-    from orograph import data, landscape, models, report, results, studies, train
+    from orograph import connect, data, landscape, models, report, results, studies, train
     from orograph.objective import Measurement, Objective
     from orograph.weights import Weights
 
-_PARTS = ("data", "landscape", "models", "report", "results", "studies", "train")
+_PARTS = ("connect", "data", "landscape", "models", "report", "results", "studies", "train")
 _NAMES = {"Objective": "objective", "Measurement": "objective", "Weights": "weights"}
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Objective",
     "Weights",
     "__version__",
+    "connect",
     "data",
     "landscape",
     "models",

@@ -43,9 +43,11 @@ def barrier_on(
     errors: NDArray[np.float64] | None,
     *,
     budget: int = 20,
+    at: Callable[[float], Weights] | None = None,
 ) -> Barrier:
     """The barrier, given a grid ``ts`` of [0, 1] and perhaps its ``losses`` (nats) and ``errors`` (rates) there.
 
+    ``at`` gives the network at any t of another path than the straight line.
     Known losses are used only where the objective measures exactly and not in bf16.
     """
     precision = objective.settings.precision
@@ -53,12 +55,14 @@ def barrier_on(
     exact = objective.with_settings(tolerance=0.0, cap=None, precision=fine)
     if exact.settings != objective.settings:
         losses = errors = None
-    direction = Difference(b.vector, a.vector)
+    direction, path = Difference(b.vector, a.vector), at
     evaluations = 0
 
     def measure(t: float) -> Measurement:
         nonlocal evaluations
         evaluations += 1
+        if path is not None:
+            return exact(path(t), keep_examples=True)
         if t in (0.0, 1.0):
             return exact(a.with_vector(a.vector if t == 0.0 else b.vector), keep_examples=True)
         return exact.along(a, [(t, direction)], keep_examples=True)
@@ -72,27 +76,28 @@ def barrier_on(
         chord = (1 - ts) * start.loss + ts * end.loss
         heights = np.where(np.isfinite(losses), losses - chord, np.inf)
         best = int(heights.argmax())
-        at, top = float(ts[best]), float(heights[best])
+        place, top = float(ts[best]), float(heights[best])
         peak: Measurement | None = None
         if math.isfinite(top) and 0 < best < len(ts) - 1:
-            peak, at = _refined(measure, ts, best, start.loss, end.loss, budget)
+            peak, place = _refined(measure, ts, best, start.loss, end.loss, budget)
     objective.cost += exact.cost
     error_height, error_at = _error_barrier(ts, errors)
     if not math.isfinite(top):
         return Barrier(
-            math.inf, at, float(losses[best]), start.loss, end.loss, math.nan, True, math.inf, at, start.n_examples,
+            math.inf, place, float(losses[best]), start.loss, end.loss, math.nan, True, math.inf, place,
+            start.n_examples,
             error_height, error_at, evaluations, objective.criterion.unit,
         )  # fmt: skip
     if peak is None:  # the maximum is an end: no barrier
         return Barrier(
-            0.0, at, float(losses[best]), start.loss, end.loss, 0.0, False, 0.0, at, start.n_examples,
+            0.0, place, float(losses[best]), start.loss, end.loss, 0.0, False, 0.0, place, start.n_examples,
             error_height, error_at, evaluations, objective.criterion.unit,
         )  # fmt: skip
-    height = max(peak.loss - ((1 - at) * start.loss + at * end.loss), 0.0)
-    se = _paired_error(peak, start, end, at)
+    height = max(peak.loss - ((1 - place) * start.loss + place * end.loss), 0.0)
+    se = _paired_error(peak, start, end, place)
     return Barrier(
         height=height,
-        at=at,
+        at=place,
         loss_at=peak.loss,
         loss_start=start.loss,
         loss_end=end.loss,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,8 @@ class Measurement:
 
     ``loss`` is in nats per example (for the built-in classification losses), ``accuracy`` a fraction or None where the
     loss knows no labels. Standard errors are 0 where all examples were used (``exact``). ``losses`` and ``hits`` are
-    the values of the single examples in the objective's order, where they were asked for.
+    the values of the single examples in the objective's order, ``outputs`` the network's own (n, …), where they were
+    asked for.
     """
 
     loss: float
@@ -36,6 +37,7 @@ class Measurement:
     metrics: dict[str, float] = field(default_factory=dict)
     losses: NDArray[np.float64] | None = field(default=None, compare=False, repr=False)
     hits: NDArray[np.float64] | None = field(default=None, compare=False, repr=False)
+    outputs: NDArray[Any] | None = field(default=None, compare=False, repr=False)
 
     @property
     def error(self) -> float | None:

@@ -146,17 +146,30 @@ class Objective:
         weights: Weights,
         *,
         keep_examples: bool = False,
+        keep_outputs: bool = False,
         thorough: bool = False,
         controls: Controls | None = None,
     ) -> Measurement:
         """Measure at ``weights``, taken verbatim.
 
-        ``keep_examples`` also returns the single examples' losses. Where there is a tolerance, ``thorough`` reads all
-        examples even so, and ``controls`` (points near by that were read thoroughly) let fewer suffice.
+        ``keep_examples`` also returns the single examples' losses, ``keep_outputs`` what the network said of each.
+        Where there is a tolerance, ``thorough`` reads all examples even so, and ``controls`` (points near by that were
+        read thoroughly) let fewer suffice.
         """
         with self.session(weights) as workspace:
             workspace.put(weights)
-            return self._measure(Reading(keep_examples, thorough, controls))
+            return self._measure(Reading(keep_examples, thorough, controls, keep_outputs))
+
+    def here(self, *, keep_examples: bool = False, keep_outputs: bool = False) -> Measurement:
+        """Measure where the session's network stands, with the batch-norm statistics that it has there.
+
+        For a second objective at one point: what the first one estimated need not be estimated again. Raises
+        UsageError outside of a session that both share (see :meth:`over`).
+        """
+        if self._workspace is None or not self._workspace.entered:
+            raise UsageError("here() measures inside a session, after another objective that shares it")
+        with arithmetic(self.settings.precision, self.device):
+            return self._measure(Reading(keep_examples, True, None, keep_outputs), calibrated=True)
 
     def along(
         self,
@@ -214,6 +227,21 @@ class Objective:
         if not self._runner.serves(other.settings):
             other._runner = Runner(self.model, other.settings)
         return other
+
+    def over(self, split: Any, *, part: str = "", calibration: Any = None, **settings: Any) -> Objective:
+        """The same objective over other examples, with other :class:`Settings` and calibration examples where given.
+
+        Made inside a session, it shares that session's network.
+        """
+        examples = as_examples(split)
+        if not len(examples):
+            raise DataError("there are no examples to measure a loss on")
+        other = self.with_settings()
+        if calibration is not None:
+            other.calibration = as_examples(calibration)
+        other.split, other.part = examples, part
+        other._held = Held(examples, other.calibration, self.device)
+        return other.with_settings(**settings) if settings else other
 
     def with_other_calibration(self) -> Objective | None:
         """The same with batch-norm statistics from another capped subset, to tell what the choice of it matters; None
@@ -273,21 +301,21 @@ class Objective:
 
     # -- inside --------------------------------------------------------------------------------------------------
 
-    def _measure(self, reading: Reading) -> Measurement:
+    def _measure(self, reading: Reading, *, calibrated: bool = False) -> Measurement:
         try:
-            return self._measured(reading)
+            return self._measured(reading, calibrated=calibrated)
         except RuntimeError as error:
             if not self.settings.channels_last or "view" not in str(error):
                 raise
             # The network calls .view on its activations, which only the ordinary memory format allows.
             self.settings = replace(self.settings, channels_last=False)
             self._runner = Runner(self.model, self.settings)
-            return self._measured(reading)
+            return self._measured(reading, calibrated=calibrated)
 
-    def _measured(self, reading: Reading) -> Measurement:
+    def _measured(self, reading: Reading, *, calibrated: bool) -> Measurement:
         settings = self.settings
         layers = tracking_layers(self.model)
-        if settings.batchnorm == "recalibrate":
+        if settings.batchnorm == "recalibrate" and not calibrated:
             self._recalibrate(layers)
         batches = self._held.heights(settings, self._fitting)
         runner = self._runner.at_present(batches[0], settings.batchnorm)

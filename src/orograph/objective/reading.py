@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from orograph.objective.controls import Controls, Regression
-from orograph.objective.criterion import Criterion
+from orograph.objective.criterion import Criterion, logits_of
 from orograph.objective.measurement import Measurement, Tally
 from orograph.objective.settings import Settings
 
@@ -28,6 +29,7 @@ class Reading:
     keep_examples: bool = False
     thorough: bool = False
     controls: Controls | None = None
+    keep_outputs: bool = False
 
     def tally(self, quantity: str, population: int) -> Tally:
         """Sums for ``losses``, ``hits``, or another quantity, of which single values are neither kept nor known."""
@@ -51,6 +53,8 @@ def read(
     """Loss and metrics of ``network`` over ``batches``, which hold ``population`` examples."""
     loss = reading.tally("losses", population)
     metrics: dict[str, Tally] = {}
+    heard = _Overheard(network) if reading.keep_outputs else None
+    network = heard or network
     for batch in batches:
         terms = criterion(network, batch)
         loss.add(_numpy(terms.losses), terms.examples)
@@ -71,7 +75,23 @@ def read(
         metrics={name: tally.mean for name, tally in metrics.items()},
         losses=loss.values,
         hits=accuracy.values if accuracy else None,
+        outputs=None if heard is None else np.concatenate(heard.outputs),
     )
+
+
+class _Overheard:
+    """A network that keeps its outputs, so that the pass that measures a loss also gives the predictions."""
+
+    def __init__(self, network: Callable[..., Any]) -> None:
+        self.network = network
+        self.outputs: list[NDArray[Any]] = []
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        found = self.network(*arguments, **named)
+        logits = logits_of(found)
+        wide = logits if logits.dtype == torch.float64 else logits.float()
+        self.outputs.append(wide.detach().cpu().numpy())
+        return found
 
 
 def _suffices(loss: Tally, settings: Settings) -> bool:

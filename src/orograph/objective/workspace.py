@@ -24,13 +24,21 @@ class Workspace:
     """Borrow ``module`` for evaluation at points of ``layout``; reusable, one borrower at a time.
 
     ``flat`` (D,) is the vector that the parameters are views of while the workspace is entered: writing to it moves
-    the network. ``dtype`` is that of parameters and floating-point buffers during the loan.
+    the network. It may be given. ``dtype`` is that of parameters and floating-point buffers during the loan.
     """
 
-    def __init__(self, module: nn.Module, layout: Layout, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        layout: Layout,
+        device: torch.device,
+        dtype: torch.dtype,
+        *,
+        flat: Tensor | None = None,
+    ) -> None:
         self.module = module
         self.layout = layout
-        self.flat = torch.zeros(layout.size, device=device, dtype=dtype)
+        self.flat = torch.zeros(layout.size, device=device, dtype=dtype) if flat is None else flat
         self._parameters = layout.parameters(module)
         chosen = {id(parameter) for parameter in self._parameters}
         self._fixed = {

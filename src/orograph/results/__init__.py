@@ -1,7 +1,9 @@
 """What verbs return: frozen records of arrays with units and provenance. Nothing here imports torch."""
 
+from orograph.results.alignment import Alignment, FrozenAxis
 from orograph.results.distances import Distances
 from orograph.results.line import Line
+from orograph.results.path import Path, Profile, Summary
 from orograph.results.points import Anchor, Barrier, Economy
 from orograph.results.provenance import Cost, Provenance
 from orograph.results.result import Result, load
@@ -11,6 +13,7 @@ from orograph.results.surface import ProjectedPath, Surface
 from orograph.results.trajectory import Trajectory, random_walk_shares
 
 __all__ = [
+    "Alignment",
     "Anchor",
     "Barrier",
     "Checkpoint",
@@ -18,14 +21,18 @@ __all__ = [
     "Cost",
     "Distances",
     "Economy",
+    "FrozenAxis",
     "Line",
     "Panel",
+    "Path",
+    "Profile",
     "ProjectedPath",
     "Provenance",
     "Result",
     "Run",
     "Section",
     "StudyResult",
+    "Summary",
     "Surface",
     "Table",
     "Trajectory",

@@ -55,6 +55,70 @@ _ENTRIES = f"""
   booktitle = {{NeurIPS}},
   year = {{2018}}
 }}
+
+@inproceedings{{ainsworth2023,
+  title = {{Git Re-Basin: Merging Models modulo Permutation Symmetries}},
+  author = {{Ainsworth, Samuel K. and Hayase, Jonathan and Srinivasa, Siddhartha}},
+  booktitle = {{ICLR}},
+  year = {{2023}}
+}}
+
+@inproceedings{{jordan2023,
+  title = {{REPAIR: REnormalizing Permuted Activations for Interpolation Repair}},
+  author = {{Jordan, Keller and Sedghi, Hanie and Saukh, Olga and Entezari, Rahim and Neyshabur, Behnam}},
+  booktitle = {{ICLR}},
+  year = {{2023}}
+}}
+
+@inproceedings{{li2016,
+  title = {{Convergent Learning: Do different neural networks learn the same representations?}},
+  author = {{Li, Yixuan and Yosinski, Jason and Clune, Jeff and Lipson, Hod and Hopcroft, John}},
+  booktitle = {{ICLR}},
+  year = {{2016}}
+}}
+
+@inproceedings{{huang2017,
+  title = {{Snapshot Ensembles: Train 1, get M for free}},
+  author = {{Huang, Gao and Li, Yixuan and Pleiss, Geoff and Liu, Zhuang and Hopcroft, John and Weinberger, Kilian}},
+  booktitle = {{ICLR}},
+  year = {{2017}}
+}}
+
+@inproceedings{{izmailov2018,
+  title = {{Averaging Weights Leads to Wider Optima and Better Generalization}},
+  author = {{Izmailov, Pavel and Podoprikhin, Dmitrii and Garipov, Timur and Vetrov, Dmitry and Wilson, Andrew Gordon}},
+  booktitle = {{UAI}},
+  year = {{2018}}
+}}
+
+@inproceedings{{wortsman2022,
+  title = {{Model soups: averaging weights of multiple fine-tuned models improves accuracy without increasing inference
+    time}},
+  author = {{Wortsman, Mitchell and others}},
+  booktitle = {{ICML}},
+  year = {{2022}}
+}}
+
+@inproceedings{{ashukha2020,
+  title = {{Pitfalls of In-Domain Uncertainty Estimation and Ensembling in Deep Learning}},
+  author = {{Ashukha, Arsenii and Lyzhov, Alexander and Molchanov, Dmitry and Vetrov, Dmitry}},
+  booktitle = {{ICLR}},
+  year = {{2020}}
+}}
+
+@inproceedings{{lobacheva2020,
+  title = {{On Power Laws in Deep Ensembles}},
+  author = {{Lobacheva, Ekaterina and Chirkova, Nadezhda and Kodryan, Maxim and Vetrov, Dmitry}},
+  booktitle = {{NeurIPS}},
+  year = {{2020}}
+}}
+
+@inproceedings{{stich2019,
+  title = {{Local SGD Converges Fast and Communicates Little}},
+  author = {{Stich, Sebastian U.}},
+  booktitle = {{ICLR}},
+  year = {{2019}}
+}}
 """
 
 _BY_KEY = {entry.split("{", 1)[1].split(",", 1)[0]: entry for entry in _ENTRIES.strip().split("\n\n")}

@@ -24,6 +24,7 @@ from orograph.objective import Criterion, Measurement, Objective
 from orograph.objective.criterion import LossFunction
 from orograph.results import Checkpoint, Cost, Provenance, Run
 from orograph.train.batches import Batches, takes_pixels
+from orograph.train.carried import Carried, network_of
 from orograph.train.folder import RunFolder
 from orograph.train.history import History
 from orograph.train.loop import Loop, Progress, in_training, steps_at, steps_every
@@ -111,7 +112,7 @@ def fit(
             # The network's own running statistics, as anybody who deploys it would get.
             options: dict[str, Any] = {"precision": precision, "device": place, "batchnorm": "frozen"}
             objective = Objective(model, tested, loss=criterion.loss, **options)
-        by_pixel = takes_pixels(model, train, place)
+        by_pixel = takes_pixels(network_of(model), train, place)
         loop = Loop(model, recipe, streams, criterion, Batches(train, recipe, streams, place, by_pixel=by_pixel), place)
         if folder is not None:  # all that may be refused was looked at before the folder is touched
             folder.claim(request)
@@ -295,7 +296,8 @@ def _request(
         "test data": "" if tested is None else tested.fingerprint,
         "start": origin.fingerprint(),
         "loss": criterion.name,
-        "network": type(model).__name__,
+        "network": type(network_of(model)).__name__,
+        **({"carried": model.identity} if isinstance(model, Carried) else {}),
         "orograph version": __version__,
     }
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from orograph.objective.criterion import Criterion
 from orograph.train.batches import Batches
+from orograph.train.carried import Carried, network_of
 from orograph.train.meter import Meter
 from orograph.train.optimizer import build_optimizer
 from orograph.train.recipe import Precision, Recipe
@@ -46,7 +47,12 @@ class Loop:
         self._streams = streams
         self._criterion = criterion
         self._device = device
-        self._parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        self._network = network_of(model)
+        self._carried = model if isinstance(model, Carried) else None
+        # Those with gradients of their own, which for a carried network are not the ones that the optimiser moves.
+        optimized = [p for group in self.optimizer.param_groups for p in group["params"]]
+        trained = [p for p in self._network.parameters() if p.requires_grad]
+        self._parameters = optimized if self._carried is None else trained
 
     @property
     def epoch(self) -> float:
@@ -73,11 +79,15 @@ class Loop:
         self._streams.seed_network(self.step, self._device)
         for parameter in self._parameters:
             parameter.grad = None
+        if self._carried is not None:
+            self._carried.place(self.step)
         with self._autocast():
-            terms = self._criterion(self.model, batch)
+            terms = self._criterion(self._network, batch)
         loss = terms.losses.mean()
         loss.backward()  # type: ignore[no-untyped-call]
         norm = self._clip()
+        if self._carried is not None:
+            self._carried.pull()
         self.optimizer.step()
         accuracy = terms.metrics.get("accuracy")
         self.meter.add(loss.detach(), None if accuracy is None else accuracy.mean(), norm, terms.examples)

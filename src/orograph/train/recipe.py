@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 from orograph.basics.errors import UsageError, nearest
 
 Optimizer = Literal["sgd", "adam", "adamw"]
-Schedule = Literal["constant", "step", "cosine", "linear", "one-cycle"]
+Schedule = Literal["constant", "step", "cosine", "linear", "one-cycle", "hold-decay"]
 # The same words as orograph.basics.numerics.Precision, which cannot be imported without torch.
 Precision = Literal["float32", "tf32", "bf16", "float64"]
 Direction = Literal["descend", "climb"]

@@ -7,6 +7,8 @@ With peak rate :math:`\eta`, S steps in all, w of them warm-up, and :math:`t = (
 - cosine: :math:`\eta (1 + \cos \pi t) / 2` (Loshchilov & Hutter 2017); linear: :math:`\eta (1 - t)`
 - one-cycle: a cosine rise from :math:`\eta / 25` over the first 30% (or the warm-up), then a cosine fall to
   :math:`\eta / 250000` (Smith & Topin 2018; torch's defaults, momentum stays as it is)
+- hold-decay: :math:`\eta` up to t = 1/2, falling linearly to :math:`\eta / 100` at t = 0.9, then that (Garipov et al.
+  2018, whose code changes it from epoch to epoch, ours from step to step)
 
 The whole curve is computed before training: a step then looks up a number, and a continued run needs no scheduler
 state. About 10 microseconds a step.
@@ -73,4 +75,11 @@ def _main(optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int, after: i
         return CosineAnnealingLR(optimizer, T_max=after)
     if recipe.schedule == "linear":
         return LinearLR(optimizer, start_factor=1.0, end_factor=0.0, total_iters=after)
+    if recipe.schedule == "hold-decay":
+        return LambdaLR(optimizer, lambda step: hold_decay(step / after))
     return LambdaLR(optimizer, lambda _: 1.0)
+
+
+def hold_decay(progress: float) -> float:
+    """The factor of the rate after a share ``progress`` of the run: 1 for the first half, 0.01 from 0.9 on."""
+    return 1.0 - 0.99 * min(max(progress - 0.5, 0.0) / 0.4, 1.0)

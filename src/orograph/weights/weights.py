@@ -102,6 +102,15 @@ class Weights:
         for slot in self.layout.slots:
             yield slot.name, slot.view(self.vector)
 
+    def named_tensors(self) -> dict[str, Tensor]:
+        """Every tensor by name, buffers and fixed parameters too; parameters are views of the vector."""
+        return {**dict(self.tensors()), **self.buffers, **self.fixed}
+
+    def copy(self) -> Weights:
+        """The same point in memory of its own."""
+        buffers, fixed = ({name: t.clone() for name, t in part.items()} for part in (self.buffers, self.fixed))
+        return Weights(self.vector.clone(), self.layout, buffers, fixed)
+
     def with_vector(self, vector: Tensor) -> Weights:
         """The same layout, buffers and fixed parameters at another place."""
         return Weights(vector, self.layout, self.buffers, self.fixed)
