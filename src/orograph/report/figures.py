@@ -17,7 +17,19 @@ from typing import Any, get_args
 import numpy as np
 from markupsafe import Markup
 
-from orograph.results import Distances, Line, Result, Run, StudyResult, Surface, Trajectory
+from orograph.results import (
+    Alignment,
+    Distances,
+    Line,
+    Path,
+    Polyline,
+    Result,
+    Routes,
+    Run,
+    StudyResult,
+    Surface,
+    Trajectory,
+)
 from orograph.results.interactive import Kind, figure
 from orograph.results.paper import draw
 from orograph.results.relief import default_quantity, quantities
@@ -32,6 +44,10 @@ _PROPORTIONS: dict[type[Result], float] = {
     Run: 0.8,
     Line: 0.72,
     StudyResult: 0.6,
+    Path: 0.95,
+    Routes: 0.95,
+    Polyline: 0.8,
+    Alignment: 0.6,
 }
 
 _READINGS: dict[type[Result], str] = {
@@ -41,6 +57,10 @@ _READINGS: dict[type[Result], str] = {
     Run: "Loss falls and accuracy rises as training goes on; a widening gap to the dotted curve is overfitting.",
     Line: "A hump between the two marked networks is a barrier: they lie in different basins.",
     StudyResult: "One row for each claim.",
+    Path: "A curve that stays low where the straight line rises: the networks are joined, though not by a line.",
+    Routes: "Ways between the same two networks: where one stays low and another rises, it is the way that matters.",
+    Polyline: "Straight legs through the marked networks: a hump between two of them is a barrier.",
+    Alignment: "The same line before and after hidden units are put in one order: what falls was a matter of naming.",
 }
 
 

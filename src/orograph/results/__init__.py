@@ -5,9 +5,13 @@ from orograph.results.distances import Distances
 from orograph.results.line import Line
 from orograph.results.path import Path, Profile, Summary
 from orograph.results.points import Anchor, Barrier, Economy
+from orograph.results.power_law import Forecast, MemorySplit, PowerLaw
+from orograph.results.predictions import Member, Predictions
 from orograph.results.provenance import Cost, Provenance
 from orograph.results.result import Result, load
+from orograph.results.routes import Polyline, Routes
 from orograph.results.run import Checkpoint, Run
+from orograph.results.scores import CalibratedNLL, Disagreement, Equivalent, Estimate, Scores, Temperature
 from orograph.results.study import Claim, Panel, Section, StudyResult, Table, Verdict
 from orograph.results.surface import ProjectedPath, Surface
 from orograph.results.trajectory import Trajectory, random_walk_shares
@@ -16,25 +20,38 @@ __all__ = [
     "Alignment",
     "Anchor",
     "Barrier",
+    "CalibratedNLL",
     "Checkpoint",
     "Claim",
     "Cost",
+    "Disagreement",
     "Distances",
     "Economy",
+    "Equivalent",
+    "Estimate",
+    "Forecast",
     "FrozenAxis",
     "Line",
+    "Member",
+    "MemorySplit",
     "Panel",
     "Path",
+    "Polyline",
+    "PowerLaw",
+    "Predictions",
     "Profile",
     "ProjectedPath",
     "Provenance",
     "Result",
+    "Routes",
     "Run",
+    "Scores",
     "Section",
     "StudyResult",
     "Summary",
     "Surface",
     "Table",
+    "Temperature",
     "Trajectory",
     "Verdict",
     "load",

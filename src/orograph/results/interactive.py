@@ -38,7 +38,7 @@ def figure(result: Result, *, kind: Kind = "contour", quantity: Quantity | None 
     UsageError
         This kind of result has no figure.
     """
-    from orograph.results import interactive_planes  # registers its figures
+    from orograph.results import interactive_paths, interactive_planes  # noqa: F401  register their figures
     from orograph.results.surface import Surface
 
     if isinstance(result, Surface):

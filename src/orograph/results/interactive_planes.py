@@ -191,7 +191,7 @@ def _path(drawn: Any, path: ProjectedPath, index: int) -> None:
             "symbol": ["circle"] * (len(path.epochs) - 1) + ["arrow"],
             "angleref": "previous",
         },
-        name=f"path of {safe(short(path.name))}",
+        name=f"{'path of ' if path.unit == 'epoch' else ''}{safe(short(path.name))}",
         hovertext=_path_hover(path),
         hoverinfo="text",
     )
@@ -199,7 +199,8 @@ def _path(drawn: Any, path: ProjectedPath, index: int) -> None:
 
 def _path_hover(path: ProjectedPath) -> list[str]:
     return [
-        f"<b>{safe(path.name)}</b>, epoch {epoch:g}<br>true loss {number(loss)}<br>{number(off, 3)} off this plane"
+        f"<b>{safe(path.name)}</b>, {path.unit} {epoch:.3g}<br>true loss {number(loss)}"
+        f"<br>{number(off, 3)} off this plane"
         for epoch, loss, off in zip(path.epochs, path.loss, path.off_plane, strict=True)
     ]
 

@@ -18,8 +18,10 @@ from orograph.basics.errors import UsageError
 from orograph.results.distances import Distances
 from orograph.results.line import Line
 from orograph.results.palette import BLUE, DISTANCE_SCALE, FAINT, GREEN, INK, ORANGE, VERMILLION
+from orograph.results.path import Path
 from orograph.results.relief import is_wide, short
 from orograph.results.result import Result
+from orograph.results.routes import Routes
 from orograph.results.run import Run
 from orograph.results.study import Claim, StudyResult
 from orograph.results.surface import Surface
@@ -45,11 +47,11 @@ def draw(result: Result, ax: Axes | None = None) -> Figure:
     """
     from matplotlib.figure import Figure, SubFigure
 
-    from orograph.results import paper_planes  # noqa: F401  registers its drawings
+    from orograph.results import paper_paths, paper_planes  # noqa: F401  register their drawings
 
     if ax is None:
         planes = isinstance(result, (Surface, Trajectory))
-        size = (5.6, 5.6) if planes else (5.6, 4.0)
+        size = (5.6, 5.6) if planes or isinstance(result, (Path, Routes)) else (5.6, 4.0)
         if isinstance(result, StudyResult):
             size = (7.0, 0.6 + 0.5 * len(result.claims))
         ax = Figure(figsize=size, layout="constrained").add_subplot()

@@ -140,7 +140,7 @@ def _path(path: ProjectedPath, index: int, ax: Axes) -> None:
     """A projected path with a dot for each checkpoint, an arrow at its end, and its true losses in the legend."""
     colour = series_colour(index)
     x, y = path.coordinates[:, 0], path.coordinates[:, 1]
-    text = f"path {label(short(path.name))}"
+    text = f"{'path ' if path.unit == 'epoch' else ''}{label(short(path.name))}"
     if len(path.loss):
         text += f" (true loss {number(path.loss[0], 3)} → {number(path.loss[-1], 3)})"
     ax.plot(x, y, "-", color=INK, lw=2.2, zorder=3)

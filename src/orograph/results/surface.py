@@ -19,7 +19,7 @@ class ProjectedPath:
 
     ``coordinates`` (T, 2) in the plane's own coefficients, ``off_plane`` (T,) the weight-space length between each
     checkpoint and its projection, ``epochs`` (T,), ``loss`` (T,) the true loss of each checkpoint (not that of its
-    projection).
+    projection). ``unit`` is what the epochs are called: "t" for a curve.
     """
 
     name: str
@@ -27,6 +27,7 @@ class ProjectedPath:
     coordinates: NDArray[np.float64]
     off_plane: NDArray[np.float64]
     loss: NDArray[np.float64]
+    unit: str = "epoch"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
