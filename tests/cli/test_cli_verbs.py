@@ -16,6 +16,7 @@ from orograph import report
 from orograph.cli import main
 from orograph.cli.output import one_line
 from orograph.results import Line, Surface, load
+from orograph.weights import Weights
 
 MODEL = ("--model", "net.py:build", "--data", "net.py:blobs")
 
@@ -309,3 +310,59 @@ def late(value):
     attempt()
     assert np.array_equal(kept.loss, Surface.load(folder / "picture.npz").loss)
     assert (kept.loss > 0.1).all()
+
+
+def test_connect_trains_a_curve_and_writes_its_bend(folder, capsys):
+    words = ("connect", *MODEL, "--weights", "a.safetensors", "b.pt", "--points", "5", "--train.epochs", "3", "--json")
+    code, out, _ = call(capsys, *words, "--out", "way")
+    assert code == 0
+    found = json.loads(out)
+    assert np.allclose(
+        [found["test_loss"][0], found["test_loss"][-1]], [loss_at(state(0)), loss_at(state(1))], rtol=1e-5
+    )
+    middle = between(0.5, state(0), state(1))
+    assert np.isclose(found["line"]["test_loss"][2], loss_at(middle), rtol=1e-5)
+    bend = dict(Weights.load(folder / "way-bend1.safetensors").tensors())
+    point = {n: 0.25 * state(0)[n].double() + 0.5 * bend[n].double() + 0.25 * state(1)[n].double() for n in bend}
+    assert np.isclose(found["test_loss"][2], loss_at(point), rtol=1e-5)
+    assert (folder / "way.png").stat().st_size > 1000
+    assert not list(folder.glob(".*partial"))
+
+
+def test_connect_straight_passes_through_all_networks(folder, capsys):
+    words = ("connect", *MODEL, "--weights", "a.safetensors", "b.pt", "c.ckpt", "--kind", "straight", "--points", "3")
+    code, out, _ = call(capsys, *words, "--json")
+    assert code == 0
+    found = json.loads(out)
+    assert np.allclose(
+        [found["profile"]["test_loss"][k] for k in found["corners"]], [loss_at(state(s)) for s in range(3)]
+    )
+
+
+def test_align_writes_the_same_function_nearer_by(folder, capsys):
+    words = ("align", *MODEL, "--weights", "a.safetensors", "b.pt", "--out", "aligned", "--json", "--quiet")
+    code, out, _ = call(capsys, *words)
+    assert code == 0
+    found = json.loads(out)
+    assert found["distance_after"] < found["distance_before"]
+    aligned = Weights.load(folder / "aligned.safetensors")
+    assert np.isclose(loss_at(dict(aligned.tensors())), loss_at(state(1)), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("connect", "--weights", "a.safetensors"), "two files with --weights"),
+        (("align", "--weights", "a.safetensors"), "two files with --weights"),
+        (("align", "--weights", "a.safetensors", "other.safetensors"), "shape"),
+        (("connect", "--weights", "a.safetensors", "nan.safetensors"), "NaN or infinite weights"),
+        (("connect", "--weights", "a.safetensors", "b.pt", "--bends", "0"), "at least 1 bend"),
+        (("connect", "--weights", "a.safetensors", "b.pt", "--train.lr", "-1"), "lr"),
+        (("connect", "--weights", "a.safetensors", "b.pt", "--executor", "processes"), "--executor"),
+    ],
+)
+def test_connect_and_align_tell_mistakes_in_a_line(folder, capsys, words, message):
+    code, _, err = call(capsys, words[0], *MODEL, *words[1:])
+    assert code == 2
+    assert message in err
+    assert err.count("\n") == 1

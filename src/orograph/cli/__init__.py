@@ -21,6 +21,8 @@ _VERBS = {
     "distance": "distances between networks",
     "line": "loss along the line between two networks, or from one along a random direction",
     "plane": "loss on the plane through three networks, or around one",
+    "connect": "a path of low loss between two networks, or through many",
+    "align": "permute the hidden units of one network so that they match another's",
     "trajectory": "a training run on its principal axes",
 }
 

@@ -14,8 +14,18 @@ from orograph.cli.subject import Pictures, tell_plan
 from orograph.results import Result
 
 
-def draw(options: Pictures, verb: str, points: int, objective: Any, measure: Callable[..., Result]) -> None:
-    """Call ``measure(executor=, partial=, progress=)`` and write its result; a Ctrl-C keeps the finished rows."""
+def draw(
+    options: Pictures,
+    verb: str,
+    points: int,
+    objective: Any,
+    measure: Callable[..., Result],
+    also: Callable[[Result], dict[str, str]] | None = None,
+) -> None:
+    """Call ``measure(executor=, partial=, progress=)`` and write its result; a Ctrl-C keeps the finished rows.
+
+    ``also`` writes further files of the result, and names them.
+    """
     if options.dry_run:
         tell_plan(verb, points, objective, as_json=options.json)
         return
@@ -39,7 +49,7 @@ def draw(options: Pictures, verb: str, points: int, objective: Any, measure: Cal
         raise Interrupted("interrupted; finished rows are kept, run the same command again to continue") from error
     finally:
         end()
-    files = write_pictures(result, options.stem(verb))
+    files = write_pictures(result, options.stem(verb)) | ({} if also is None else also(result))
     shutil.rmtree(partial, ignore_errors=True)
     emit(result, as_json=options.json, extra=files)
     tell("wrote " + ", ".join(files.values()), quiet=options.quiet or options.json)

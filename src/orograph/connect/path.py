@@ -100,8 +100,16 @@ def path(
     if align:
         method: Method = "weights" if align is True else align
         alignments = [
-            align_networks(objective.model, given[0], other, example=examples, method=method, seed=seed)
-            for other in given[1:]
+            align_networks(
+                objective.model,
+                given[0],
+                other,
+                example=examples,
+                method=method,
+                names=(labels[0], label),
+                seed=seed,
+            )
+            for other, label in zip(given[1:], labels[1:], strict=True)
         ]
         route = [given[0], *(found.weights for found in alignments)]
         alignment = alignments[-1]
