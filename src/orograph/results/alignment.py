@@ -72,10 +72,10 @@ class Alignment(Result):
     title: ClassVar[str] = "alignment"
 
     def summary(self) -> str:
+        groups = f"{len(self.groups)} group{'s' * (len(self.groups) != 1)}"
         lines = [
             f"aligned {self.names[1]} to {self.names[0]} by {self.method}: {int(self.moved.sum())} of "
-            f"{int(self.sizes.sum())} units in {len(self.groups)} group{'s' * (len(self.groups) != 1)} moved, {100 * self.coverage:.2f} % of the "
-            "parameters covered",
+            f"{int(self.sizes.sum())} units in {groups} moved, {100 * self.coverage:.2f} % of the parameters covered",
             f"distance {self.distance_before:.4g} before, {self.distance_after:.4g} after",
             f"proof: a random permutation changes no output by more than {self.largest_change:.1e} of the largest",
         ]

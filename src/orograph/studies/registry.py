@@ -48,6 +48,14 @@ _STUDIES = {
             plan_at="orograph.studies.initial_values.plan:plan",
             conclude_at="orograph.studies.initial_values.conclusion:conclude",
         ),
+        Study(
+            name="mode-connectivity",
+            title="Are independent minima joined by paths of low loss?",
+            source="Garipov et al. 2018 (mode connectivity); Ainsworth et al. 2023 (alignment)",
+            options_at="orograph.studies.mode_connectivity.options:ModeConnectivity",
+            plan_at="orograph.studies.mode_connectivity.plan:plan",
+            conclude_at="orograph.studies.mode_connectivity.conclusion:conclude",
+        ),
     )
 }
 DEFAULT = "initial-values"

@@ -82,13 +82,13 @@ def measure_distances(context: TaskContext) -> Files:
     """Distances between the networks ``points``; output ``result``."""
     arguments = context.arguments
     points = [pick(context, *point) for point in arguments["points"]]
-    return _saved(distances(points, names=arguments["names"]), context)
+    return saved(distances(points, names=arguments["names"]), context)
 
 
 def draw_line(context: TaskContext) -> Files:
     """A line with its barrier; output ``result``."""
     arguments = context.arguments
-    objective = _objective(context)
+    objective = objective_of(context)
     a, b = (pick(context, *point) for point in arguments["points"])
     low, high = arguments["span"]
     alphas = axis((low, high), arguments["resolution"], (0.0, 1.0))
@@ -101,7 +101,7 @@ def draw_line(context: TaskContext) -> Files:
         partial=context.folder,
         progress=context.progress,
     )
-    return _saved(found, context)
+    return saved(found, context)
 
 
 def draw_plane(context: TaskContext) -> Files:
@@ -110,7 +110,7 @@ def draw_plane(context: TaskContext) -> Files:
     a, b, c = (pick(context, *point) for point in arguments["points"])
     paths = {name: load_run(context.inputs[task]).checkpoints for name, task in arguments["paths"]}
     found = plane(
-        _objective(context),
+        objective_of(context),
         a,
         b,
         c,
@@ -123,14 +123,14 @@ def draw_plane(context: TaskContext) -> Files:
         partial=context.folder,
         progress=context.progress,
     )
-    return _saved(found, context)
+    return saved(found, context)
 
 
 def draw_neighbourhood(context: TaskContext) -> Files:
     """The filter-normalised surroundings of one network; output ``result``."""
     arguments = context.arguments
     found = neighbourhood(
-        _objective(context),
+        objective_of(context),
         pick(context, *arguments["point"]),
         normalization=arguments["normalization"],
         span=arguments["span"],
@@ -140,7 +140,7 @@ def draw_neighbourhood(context: TaskContext) -> Files:
         partial=context.folder,
         progress=context.progress,
     )
-    return _saved(found, context)
+    return saved(found, context)
 
 
 def draw_trajectory(context: TaskContext) -> Files:
@@ -148,17 +148,17 @@ def draw_trajectory(context: TaskContext) -> Files:
     arguments = context.arguments
     run = load_run(context.inputs[arguments["run"]])
     found = trajectory(
-        _objective(context),
+        objective_of(context),
         run.checkpoints,
         resolution=arguments["resolution"],
         name=run.name,
         partial=context.folder,
         progress=context.progress,
     )
-    return _saved(found, context)
+    return saved(found, context)
 
 
-def _objective(context: TaskContext) -> Objective:
+def objective_of(context: TaskContext) -> Objective:
     """The objective that ``arguments["objective"]`` describes, over the study's test split."""
     arguments = context.arguments
     wanted = arguments["objective"]
@@ -181,5 +181,5 @@ def _objective(context: TaskContext) -> Objective:
     )
 
 
-def _saved(result: Result, context: TaskContext) -> Files:
+def saved(result: Result, context: TaskContext) -> Files:
     return {"result": result.save(context.folder / "result.npz")}

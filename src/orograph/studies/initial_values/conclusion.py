@@ -2,37 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from pathlib import Path
-from typing import TypeVar
-
 import numpy as np
 
-from orograph.basics.keys import plain
 from orograph.execute import Outcome
-from orograph.results import (
-    Claim,
-    Cost,
-    Distances,
-    Line,
-    Panel,
-    Provenance,
-    Result,
-    Run,
-    Section,
-    StudyResult,
-    Surface,
-    Table,
-    load,
-)
+from orograph.results import Distances, Line, StudyResult, Surface, Table
+from orograph.studies.conclusion import Conclusion, last
 from orograph.studies.initial_values import claims
 from orograph.studies.initial_values.options import InitialValues
 from orograph.studies.initial_values.plan import moments, replica_names
 from orograph.studies.subject import Subject
-from orograph.studies.tasks import load_run
 
 _ARM = ("A", "B", "C")
-_Kind = TypeVar("_Kind", bound=Result)
 _HOW_TO_READ_A_LINE = (
     "Between alpha = 0 and 1 the weights go straight from one network to the other; a bump in the loss there is a "
     "barrier, a flat stretch means one basin. Outside they run on beyond both ends."
@@ -56,15 +36,15 @@ def conclude(options: InitialValues, subject: Subject, outcome: Outcome) -> Stud
     return _Conclusion(options, subject, outcome).result()
 
 
-class _Conclusion:
-    def __init__(self, options: InitialValues, subject: Subject, outcome: Outcome) -> None:
-        self.options, self.subject, self.outcome = options, subject, outcome
-        self.names = replica_names(options)
-        self.shown: dict[str, Result] = {}
-        self.claims: list[Claim] = []
-        self.sections: list[Section] = []
+class _Conclusion(Conclusion):
+    study = "initial-values"
+    citations = ("elasticdl179", "goodfellow2015", "frankle2020", "li2018", "antognini2018")
 
-    def result(self) -> StudyResult:
+    def __init__(self, options: InitialValues, subject: Subject, outcome: Outcome) -> None:
+        super().__init__(options, subject, outcome)
+        self.names = replica_names(options)
+
+    def write(self) -> None:
         self.replicas()
         if self.options.lines:
             self.different_starts()
@@ -76,15 +56,6 @@ class _Conclusion:
             self.abyss()
         if self.options.neighbourhoods:
             self.neighbourhoods()
-        return StudyResult(
-            study="initial-values",
-            headline=self.headline(),
-            claims=tuple(self.claims),
-            sections=tuple(self.sections),
-            results=self.shown,
-            notes=self.notes(),
-            provenance=self.provenance(),
-        )
 
     # -- sections ------------------------------------------------------------------------------------------------
 
@@ -97,7 +68,7 @@ class _Conclusion:
         self.claims.append(claims.equal_distances(start, end))
         self.claims.append(claims.start_to_end(own, end))
         rows = tuple(
-            (run.name, _last(run.test_accuracy), _last(run.test_loss), _last(run.train_loss), way, float(norm))
+            (run.name, last(run.test_accuracy), last(run.test_loss), last(run.train_loss), way, float(norm))
             for run, way, norm in zip(runs, own, end.norms, strict=True)
         )
         columns = (
@@ -161,7 +132,7 @@ class _Conclusion:
 
     def branches(self) -> None:
         trunk = self.run("trunk")
-        reached = _last(trunk.test_accuracy)
+        reached = last(trunk.test_accuracy)
         published = {0.2: "accuracy inside the triangle similar or a little higher", 1.0: "still similar"}
         for epoch in moments(self.options):
             part = f"branches {epoch:g}"
@@ -218,14 +189,6 @@ class _Conclusion:
 
     # -- pieces --------------------------------------------------------------------------------------------------
 
-    def section(
-        self, title: str, text: str, panels: list[str], readings: list[str], tables: tuple[Table, ...] = ()
-    ) -> None:
-        for name in panels:
-            self.shown[name] = self.result_of(name)
-        drawn = tuple(Panel(name, _title(name), reading) for name, reading in zip(panels, readings, strict=True))
-        self.sections.append(Section(title, text, drawn, tables))
-
     def readings(self, panels: list[str]) -> list[str]:
         plane = _HOW_TO_READ_A_PLANE if self.options.frame == "oblique" else _HOW_TO_READ_A_TRUE_PLANE
         found = []
@@ -259,7 +222,7 @@ class _Conclusion:
     def arm_table(self, tasks: list[str]) -> Table:
         runs = [self.run(task) for task in tasks]
         rows = tuple(
-            (name, _last(run.test_accuracy), _last(run.test_loss), float(run.distance_from_start[-1]))
+            (name, last(run.test_accuracy), last(run.test_loss), float(run.distance_from_start[-1]))
             for name, run in zip(_ARM, runs, strict=True)
         )
         return Table("The three networks", ("network", "test accuracy", "test loss (nats)", "start to end"), rows)
@@ -271,30 +234,10 @@ class _Conclusion:
         names = [f"{part}{gap}{a}-{b}" for a, b in pairs]
         return {name: self.find(name, Line) for name in names}
 
-    def run(self, task: str) -> Run:
-        return load_run(self.outcome.files[task])
-
-    def find(self, task: str, kind: type[_Kind]) -> _Kind:
-        return kind.load(self.outcome.files[task]["result"])
-
-    def result_of(self, task: str) -> Result:
-        if task not in self.shown:
-            files: dict[str, Path] = self.outcome.files[task]
-            self.shown[task] = load(files["run"] if "run" in files else files["result"])
-        return self.shown[task]
-
-    def headline(self) -> str:
-        counts = dict.fromkeys(("reproduced", "not reproduced", "inconclusive"), 0)
-        for claim in self.claims:
-            counts[claim.verdict] += 1
-        words = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
-        return (
-            f"{self.finding()} {len(self.names)} replicas of {self.options.model} on {self.options.data}; of "
-            f"{len(self.claims)} published claims {words}."
-        )
+    def what(self) -> str:
+        return f"{len(self.names)} replicas of {self.options.model} on {self.options.data}"
 
     def finding(self) -> str:
-        """What was found of the study's main question, in a sentence."""
         verdicts = {claim.id: claim.verdict for claim in self.claims}
         parts = []
         different = {
@@ -319,7 +262,7 @@ class _Conclusion:
         found = []
         if self.options.branches:
             trunk = self.run("trunk")
-            reached = _last(trunk.test_accuracy)
+            reached = last(trunk.test_accuracy)
             if reached < self.options.branch_accuracy:
                 found.append(
                     f"The common start never reached accuracy {self.options.branch_accuracy:g}: it ended at "
@@ -335,35 +278,6 @@ class _Conclusion:
             found.append("Pictures were measured in bf16, barriers in float32.")
         return tuple(found)
 
-    def provenance(self) -> Provenance:
-        costs = [load(f["run"] if "run" in f else f["result"]).provenance.cost for f in self.outcome.files.values()]
-        total = Cost()
-        for cost in costs:
-            total += cost
-        return Provenance(
-            method="study initial-values",
-            options=plain(asdict(self.options)),
-            seeds={"seed": self.options.seed},
-            model=self.options.model,
-            data=self.options.data,
-            fingerprint=self.subject.data["fingerprint"],
-            precision=self.options.precision,
-            device=self.subject.device,
-            threads=self.options.threads,
-            citations=("elasticdl179", "goodfellow2015", "frankle2020", "li2018", "antognini2018"),
-            cost=total,
-        )
-
 
 def _arm_pairs() -> list[tuple[str, str]]:
     return [("A", "B"), ("A", "C"), ("B", "C")]
-
-
-def _last(values: np.ndarray[tuple[int], np.dtype[np.float64]] | None) -> float:
-    return float("nan") if values is None else float(values[-1])
-
-
-def _title(task: str) -> str:
-    part, colon, rest = task.partition(": ")
-    words = f"{rest} ({part})" if colon else part
-    return words[:1].upper() + words[1:]

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 from orograph.basics.seeds import derive
 from orograph.execute import Task
 from orograph.landscape.points import default_names
 from orograph.studies.initial_values.options import InitialValues
+from orograph.studies.planning import Planner, Point
 from orograph.studies.subject import Subject
 from orograph.train.recipe import Recipe
 
-_FUNCTIONS = "orograph.studies.tasks:"
-_TRAINING = 3.0  # a training example, forward and backward, against one forward
 _ARM = ("A", "B", "C")
 # Extra checkpoints for drawing trajectories: denser at the start, where the way is longest.
 _TRAJECTORY = (0.1, 0.25, 0.5, 1, 2, 3, 4, 6, 8, 11, 15, 20, 26, 33, 41, 50, 70, 100, 150, 200, 300)
-
-Point = tuple[str, str | float]
 
 
 def plan(options: InitialValues, subject: Subject) -> list[Task]:
@@ -41,14 +38,8 @@ def moments(options: InitialValues) -> tuple[float, ...]:
     return tuple(sorted(set(options.branch_epochs)))
 
 
-class _Planner:
-    def __init__(self, options: InitialValues, subject: Subject) -> None:
-        from orograph.basics.numerics import resolve_device
-        from orograph.train.precision import settled
-
-        recipe, _ = settled(options.train, resolve_device(subject.device))  # one for all tasks, and in their keys
-        self.options, self.subject = replace(options, train=recipe), subject
-        self.base = {"data": subject.data, "model": subject.model, "device": subject.device}
+class _Planner(Planner):
+    options: InitialValues
 
     def tasks(self) -> list[Task]:
         options, names = self.options, replica_names(self.options)
@@ -130,17 +121,9 @@ class _Planner:
 
     # -- single tasks --------------------------------------------------------------------------------------------
 
-    def streams(self, arm: str, name: str) -> dict[str, int]:
-        return {stream: derive(self.options.seed, arm, name, stream) for stream in _STREAMS}
-
-    def train(self, task: str, name: str, recipe: Recipe, streams: dict[str, int], start: Point | None = None) -> Task:
-        arguments = {**self.base, "name": name, "recipe": asdict(recipe), "streams": streams, "start": start}
-        effort = _TRAINING * self.subject.train_examples * recipe.epochs
-        return self.task(task, "train", arguments, (start[0],) if start else (), effort)
-
     def distances(self, task: str, points: list[Point], names: Any) -> Task:
         arguments = {"points": points, "names": list(names)}
-        return self.task(task, "measure_distances", arguments, [point[0] for point in points], 1.0)
+        return self.task(task, "tasks:measure_distances", arguments, [point[0] for point in points], 1.0)
 
     def line(
         self, task: str, runs: tuple[str, str], moment: str | float, names: tuple[str, str], loss: str = "cross_entropy"
@@ -153,7 +136,7 @@ class _Planner:
             "resolution": self.options.line_points,
             "objective": self.objective(loss, None),
         }
-        return self.task(task, "draw_line", arguments, runs, (self.options.line_points + 12) * self.cell(None))
+        return self.task(task, "tasks:draw_line", arguments, runs, (self.options.line_points + 12) * self.cell(None))
 
     def plane(self, task: str, runs: list[str], moment: str | float, loss: str = "cross_entropy") -> Task:
         arguments = {
@@ -168,7 +151,7 @@ class _Planner:
             "objective": self.objective(loss, self.options.map_examples),
         }
         cells = self.options.plane_points**2
-        return self.task(task, "draw_plane", arguments, runs, cells * self.cell(self.options.map_examples))
+        return self.task(task, "tasks:draw_plane", arguments, runs, cells * self.cell(self.options.map_examples))
 
     def neighbourhood(self, task: str, name: str) -> Task:
         arguments = {
@@ -183,7 +166,9 @@ class _Planner:
         }
         cells = self.options.neighbourhood_points**2
         needs = (f"replica {name}",)
-        return self.task(task, "draw_neighbourhood", arguments, needs, cells * self.cell(self.options.map_examples))
+        return self.task(
+            task, "tasks:draw_neighbourhood", arguments, needs, cells * self.cell(self.options.map_examples)
+        )
 
     def trajectory(self) -> Task:
         arguments = {
@@ -194,28 +179,4 @@ class _Planner:
         }
         cells = self.options.neighbourhood_points**2
         effort = cells * self.cell(self.options.map_examples)
-        return self.task("trajectory of A", "draw_trajectory", arguments, ("replica A",), effort)
-
-    def objective(self, loss: str, examples: int | None) -> dict[str, Any]:
-        options = self.options
-        return {
-            "loss": loss,
-            "batchnorm": options.batchnorm,
-            "precision": options.precision,
-            "tolerance": options.tolerance,
-            "cap": options.cap,
-            "examples": None if examples is None or examples >= self.subject.test_examples else examples,
-        }
-
-    def cell(self, examples: int | None) -> float:
-        """Examples passed forward for one point of a picture."""
-        count = self.subject.test_examples if examples is None else min(examples, self.subject.test_examples)
-        recalibrates = self.subject.has_batchnorm and self.options.batchnorm in (None, "recalibrate")
-        return count + (min(2048, self.subject.train_examples) if recalibrates else 0)
-
-    def task(self, name: str, function: str, arguments: dict[str, Any], needs: Any, effort: float) -> Task:
-        unique = tuple(dict.fromkeys(needs))
-        return Task(name, _FUNCTIONS + function, arguments, unique, self.subject.context, max(effort, 1.0))
-
-
-_STREAMS = ("initial", "order", "augmentation", "dropout")
+        return self.task("trajectory of A", "tasks:draw_trajectory", arguments, ("replica A",), effort)

@@ -1,0 +1,1 @@
+"""Are independent minima joined by paths of low loss?"""
