@@ -20,7 +20,7 @@ def line_has_barrier(profiles: Sequence[Profile]) -> Claim:
     return _barrier(
         "line-barrier",
         "A barrier lies on the straight line between independently trained networks.",
-        "the error rises to about 90 % in the middle (VGG-16 and ResNet-164 on CIFAR-100; figures)",
+        "loss and error rise along the line (figures for VGG-16 and ResNet-164; no number given)",
         profiles,
         "above",
         above,
