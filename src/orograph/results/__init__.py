@@ -2,6 +2,8 @@
 
 from orograph.results.alignment import Alignment, FrozenAxis
 from orograph.results.distances import Distances
+from orograph.results.evaluation import Evaluation
+from orograph.results.ledger import Ledger
 from orograph.results.line import Line
 from orograph.results.path import Path, Profile, Summary
 from orograph.results.points import Anchor, Barrier, Economy
@@ -29,8 +31,10 @@ __all__ = [
     "Economy",
     "Equivalent",
     "Estimate",
+    "Evaluation",
     "Forecast",
     "FrozenAxis",
+    "Ledger",
     "Line",
     "Member",
     "MemorySplit",

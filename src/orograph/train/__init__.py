@@ -1,6 +1,7 @@
 """The climb: train a network, keep the moments that matter, and continue bit for bit after a kill.
 
-``fit`` trains, ``Recipe`` holds its options, ``Streams`` the seed of each source of randomness; ``Recorder`` keeps
+``fit`` trains, ``Recipe`` holds its options, ``Streams`` the seed of each source of randomness, ``Cycles`` the
+schedules that collect networks on their way; ``Recorder`` keeps
 the checkpoints of a loop of your own, and ``load_run`` reads back what either of them wrote. The names are loaded
 when they are first used: ``Recipe`` is read by the command line, which must start without torch.
 """
@@ -11,15 +12,34 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from orograph.train.cycles import Averaging, Cycles, FastGeometric, NoCycle, Snapshots
     from orograph.train.fitting import fit
     from orograph.train.reading import load_run
     from orograph.train.recipe import Recipe
     from orograph.train.recorder import Recorder
     from orograph.train.streams import Streams
 
-_MODULES = {"Recipe": "recipe", "Recorder": "recorder", "Streams": "streams", "fit": "fitting", "load_run": "reading"}
+_MODULES = {
+    "Recipe": "recipe",
+    "Recorder": "recorder",
+    "Streams": "streams",
+    "fit": "fitting",
+    "load_run": "reading",
+    **dict.fromkeys(("Averaging", "Cycles", "FastGeometric", "NoCycle", "Snapshots"), "cycles"),
+}
 
-__all__ = ["Recipe", "Recorder", "Streams", "fit", "load_run"]
+__all__ = [
+    "Averaging",
+    "Cycles",
+    "FastGeometric",
+    "NoCycle",
+    "Recipe",
+    "Recorder",
+    "Snapshots",
+    "Streams",
+    "fit",
+    "load_run",
+]
 
 
 def __getattr__(name: str) -> Any:

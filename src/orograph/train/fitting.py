@@ -25,6 +25,7 @@ from orograph.objective.criterion import LossFunction
 from orograph.results import Checkpoint, Cost, Provenance, Run
 from orograph.train.batches import Batches, takes_pixels
 from orograph.train.carried import Carried, network_of
+from orograph.train.cycles import Cycles
 from orograph.train.folder import RunFolder
 from orograph.train.history import History
 from orograph.train.loop import Loop, Progress, in_training, steps_at, steps_every
@@ -52,6 +53,7 @@ def fit(
     device: str | torch.device = "auto",
     progress: Progress | None = None,
     snapshot_every: float = 1.0,
+    cycles: Cycles | None = None,
 ) -> Run:
     """Train ``model`` in place on ``data.train``; it ends at the run's last weights.
 
@@ -71,6 +73,8 @@ def fit(
         folder of a run that was interrupted, or killed, continues it and ends with the bits of an undisturbed run; on
         that of a finished run it returns at once. Without ``out`` checkpoints are kept in memory.
     progress : called with (steps done, steps in all) after each step
+    cycles : a schedule in place of the recipe's, whose networks are kept as checkpoints too (see
+        :mod:`orograph.train.cycles`)
     snapshot_every : epochs between snapshots, from which a killed run continues; does not influence the result
 
     Returns
@@ -107,13 +111,16 @@ def fit(
             _weights(start).put_into(model)
         origin = Weights.of(model)
         request = _request(recipe, streams, train, tested, origin, criterion, model)
+        if cycles is not None:
+            request["cycles"] = cycles.to_dict()
         objective = None
         if tested is not None:
             # The network's own running statistics, as anybody who deploys it would get.
             options: dict[str, Any] = {"precision": precision, "device": place, "batchnorm": "frozen"}
             objective = Objective(model, tested, loss=criterion.loss, **options)
         by_pixel = takes_pixels(network_of(model), train, place)
-        loop = Loop(model, recipe, streams, criterion, Batches(train, recipe, streams, place, by_pixel=by_pixel), place)
+        batches = Batches(train, recipe, streams, place, by_pixel=by_pixel)
+        loop = Loop(model, recipe, streams, criterion, batches, place, cycles)
         if folder is not None:  # all that may be refused was looked at before the folder is touched
             folder.claim(request)
             finished = folder.finished()
@@ -121,6 +128,8 @@ def fit(
                 Weights.load(str(finished.final.path), model).put_into(model)
                 return finished
         training = _Training(loop, recipe, objective, origin, folder, snapshot_every)
+        if cycles is not None:
+            training.kept |= set(cycles.collected(loop.total, batches.per_epoch))
         training.until_the_end(progress)
         provenance = Provenance(
             method="training",
@@ -128,6 +137,7 @@ def fit(
                 "recipe": request["recipe"],
                 "loss": request["loss"],
                 "start": request["start"],
+                **({} if cycles is None else {"cycles": request["cycles"]}),
                 **({"precision": f"auto: bf16 is {speed_of_bf16(place):.1f} times as fast"} if asked == "auto" else {}),
             },
             seeds=request["streams"],

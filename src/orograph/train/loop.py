@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from orograph.objective.criterion import Criterion
 from orograph.train.batches import Batches
 from orograph.train.carried import Carried, network_of
+from orograph.train.cycles import Cycles
 from orograph.train.meter import Meter
 from orograph.train.optimizer import build_optimizer
 from orograph.train.recipe import Precision, Recipe
@@ -35,6 +36,7 @@ class Loop:
         criterion: Criterion,
         batches: Batches,
         device: torch.device,
+        cycles: Cycles | None = None,
     ) -> None:
         self.model = model
         self.step = 0
@@ -42,7 +44,8 @@ class Loop:
         self.batches = batches
         self.optimizer = build_optimizer(model, recipe)
         self.meter = Meter(device)
-        self.rates = learning_rates(recipe, self.total, batches.per_epoch)
+        schedule = learning_rates if cycles is None else cycles.rates
+        self.rates = schedule(recipe, self.total, batches.per_epoch)
         self._recipe = recipe
         self._streams = streams
         self._criterion = criterion

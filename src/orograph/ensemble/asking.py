@@ -1,0 +1,152 @@
+"""Ask networks for their predictions, once, and evaluate what they say together.
+
+Cost: one forward pass of each member over the examples (and one over up to 2,048 training examples where batch-norm
+statistics have to be re-estimated). Everything else is computed from the stored logits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from orograph.basics.errors import DataError, UsageError
+from orograph.basics.numerics import Precision
+from orograph.ensemble.collecting import Collected
+from orograph.ensemble.combine import combine, running, vote
+from orograph.ensemble.diversity import disagreement
+from orograph.ensemble.metrics import by_example, mean_estimate, scores
+from orograph.ensemble.temperature import after_averaging, before_averaging, calibrated_nll, folds, temperature
+from orograph.landscape.distances import distances
+from orograph.landscape.points import Point, family
+from orograph.objective import Objective
+from orograph.results import Cost, Evaluation, Member, Predictions
+from orograph.results.ledger import Ledger
+from orograph.weights import Weights
+
+_SHUFFLES = 5
+
+
+def ask(
+    model: nn.Module,
+    networks: Collected | Sequence[Point],
+    examples: Any,
+    *,
+    calibration: Any = None,
+    part: str = "test",
+    precision: Precision = "float32",
+    device: str | torch.device = "auto",
+    name: str = "",
+    source: str = "",
+) -> Predictions:
+    """The logits of every network for ``examples``, which must have class labels.
+
+    Networks of a run keep the batch-norm statistics that they have; those of averages (SWA, soups) are re-estimated
+    from ``calibration``, the training examples.
+
+    Raises
+    ------
+    DataError
+        The examples have no labels, or the networks' outputs are not one row of logits for each. UsageError: an average
+        with batch norm, and no ``calibration``.
+    """
+    weights, records, policy = _networks(networks)
+    objective = Objective(
+        model,
+        examples,
+        calibration=calibration if policy == "recalibrate" else None,
+        batchnorm=None if calibration is not None else "frozen",
+        precision=precision,
+        device=device,
+        name=name,
+        source=source,
+        part=part,
+    )
+    if policy == "recalibrate" and calibration is None and any("running_mean" in key for key in weights[0].buffers):
+        raise UsageError("averaged weights need their batch-norm statistics anew: pass calibration=data.train")
+    labels = objective.split.targets if objective.split.kind == "pair" else None
+    if labels is None or labels.dim() != 1 or labels.is_floating_point():
+        raise DataError("an ensemble is evaluated on examples with one class label each")
+    logits = []
+    with objective.session(weights[0]):
+        for one, record in zip(weights, records, strict=True):
+            found = objective(one, keep_outputs=True).outputs
+            if found is None or found.ndim != 2 or len(found) != len(labels):
+                raise DataError(f"{record.name} gave no row of logits for each example")
+            logits.append(found)
+    return Predictions.of(
+        logits,
+        labels.cpu().numpy(),
+        records,
+        part=part,
+        provenance=objective.provenance("predictions", Cost(), citations=("ashukha2020",)),
+    )
+
+
+def evaluate(
+    model: nn.Module,
+    networks: Collected | Sequence[Point],
+    examples: Any,
+    *,
+    seed: int = 0,
+    **options: Any,
+) -> Evaluation:
+    """What an ensemble is worth: every average, metric and temperature of its predictions for ``examples``.
+
+    ``options`` are those of :func:`ask`. Temperatures are fitted on one half of the examples and scored on the other.
+    """
+    predictions = ask(model, networks, examples, **options)
+    weights, _, _ = _networks(networks)
+    apart = distances(weights, names=list(predictions.names)).matrix
+    collected = networks if isinstance(networks, Collected) else None
+    return evaluation_of(predictions, collected=collected, apart=apart, seed=seed)
+
+
+def evaluation_of(
+    predictions: Predictions, *, collected: Collected | None = None, apart: Any = None, seed: int = 0
+) -> Evaluation:
+    """The evaluation of stored predictions."""
+    logits, labels = predictions.logits, predictions.labels
+    average, geometric = combine(logits), combine(logits, "logit")
+    before, after = before_averaging(logits, labels), after_averaging(average, labels)
+    halves = folds(len(labels), shuffles=_SHUFFLES, seed=seed)
+    single = [scores(combine(logits[i : i + 1]), labels, seed=seed) for i in range(len(logits))]
+    growing = [by_example(log_p, labels) for log_p in running(logits)]
+    wrong = (vote(logits) != labels).astype(np.float64)
+    return Evaluation(
+        method=collected.method if collected else "",
+        names=predictions.names,
+        part=predictions.part,
+        probability=scores(average, labels, seed=seed),
+        logit=scores(geometric, labels, seed=seed),
+        vote_error=mean_estimate(wrong),
+        members=tuple(single),
+        temperature_before=temperature(before),
+        temperature_after=temperature(after),
+        calibrated_before=calibrated_nll(before, halves),
+        calibrated_after=calibrated_nll(after, halves),
+        disagreement=disagreement(predictions),
+        distances=None if apart is None else np.asarray(apart, dtype=np.float64),
+        running_error=np.array([mean_estimate(found["error"]).value for found in growing]),
+        running_nll=np.array([mean_estimate(found["nll"]).value for found in growing]),
+        collapsed=predictions.collapsed,
+        ledger=collected.ledger if collected else Ledger(),
+        budget=collected.budget if collected else 0,
+        provenance=predictions.provenance,
+    )
+
+
+def _networks(networks: Collected | Sequence[Point]) -> tuple[list[Weights], list[Member], str]:
+    if isinstance(networks, Collected):
+        if not networks.members:
+            raise UsageError("there are no networks to ask")
+        return list(networks.members), list(networks.records), networks.batchnorm
+    if not networks:
+        raise UsageError("there are no networks to ask")
+    weights, labels = family(networks)
+    hashes = (one.fingerprint() for one in weights)
+    records = [Member(label, weights_hash=digest) for label, digest in zip(labels, hashes, strict=True)]
+    return weights, records, "frozen"
