@@ -7,7 +7,8 @@ straight line beside it. Source: Garipov et al. 2018. Cost: the recipe's epochs,
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
+from itertools import pairwise
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -26,7 +27,7 @@ from orograph.landscape.anchors import measure_anchors
 from orograph.landscape.points import Point, family
 from orograph.objective import Objective
 from orograph.objective.batchnorm import tracking_layers
-from orograph.results import Cost, Path, Run
+from orograph.results import Alignment, Cost, Path, Run
 from orograph.train import Recipe
 from orograph.weights import Weights
 
@@ -91,6 +92,8 @@ def path(
         raise UsageError(f"a curve needs at least 1 bend, not {bends}; the straight line is measured beside it anyway")
     if points < 3:
         raise UsageError(f"a path is measured at 3 points at least, not {points}")
+    if goal is not None and not barriers:
+        raise UsageError("a goal is a barrier's height; leave barriers=False out")
     given, labels = family([a, *through, b], names)
     _require_apart(given, labels)
     examples = as_examples(train, "the training examples")
@@ -99,21 +102,7 @@ def path(
     route, alignment = given, None
     if align:
         method: Method = "weights" if align is True else align
-        alignments = [
-            align_networks(
-                objective.model,
-                given[0],
-                other,
-                example=examples,
-                method=method,
-                names=(labels[0], label),
-                seed=seed,
-            )
-            for other, label in zip(given[1:], labels[1:], strict=True)
-        ]
-        route = [given[0], *(found.weights for found in alignments)]
-        alignment = alignments[-1]
-        _require_apart(route, labels)
+        route, alignment = _aligned(objective, given, labels, examples, method, seed)
     for other in route[1:]:
         _require_same_buffers(objective, route[0], other, labels[0])
     decay = decay_of(objective.model, route[0].layout, recipe)
@@ -126,14 +115,13 @@ def path(
             ground, curve, ts, barriers=barriers, kept_in=partial, progress=lambda done, total: tell(what, done, total)
         )
 
-    curve = Curve.straight(route, kind, bends)
-    spent = Cost()
+    curve, spent = Curve.straight(route, kind, bends), Cost()
     while True:
         curve, run = _trained(objective, curve, examples, recipe, seed, partial, tell)
         spent += run.provenance.cost
         profile = profile_of(curve, "curve")
-        reached = goal is None or (profile.train_barrier is not None and profile.train_barrier.height <= goal)
-        if reached or curve.bends >= most_bends:
+        wall = profile.train_barrier
+        if goal is None or curve.bends >= most_bends or (wall is not None and wall.height <= goal):
             break
         curve = curve.with_another_bend()
     straight = profile_of(Curve.straight(route, kind, 0), "line") if line else None
@@ -162,11 +150,35 @@ def path(
             citations=("garipov2018", *(("ainsworth2023",) if alignment else ()), "frankle2020"),
             points=points,
             seed=seed,
-            recipe=run.recipe,
+            recipe=asdict(recipe),
             align=alignment.method if alignment else None,
             train=examples.fingerprint,
         ).with_cost(ground.cost + spent),
     )
+
+
+def _aligned(
+    objective: Objective,
+    given: Sequence[Weights],
+    labels: Sequence[str],
+    examples: Examples,
+    method: Method,
+    seed: int,
+) -> tuple[list[Weights], Alignment]:
+    """All networks with their units in the first one's order, and the last one's alignment."""
+    found = [
+        align_networks(
+            objective.model, given[0], other, example=examples, method=method, names=(labels[0], label), seed=seed
+        )
+        for other, label in zip(given[1:], labels[1:], strict=True)
+    ]
+    copy = next((one for one in found if not one.distance_after), None)
+    if copy is not None:
+        raise UsageError(
+            f"network {copy.names[1]} is {copy.names[0]} with its units in another order: aligned, they are the same "
+            "point"
+        )
+    return [given[0], *(one.weights for one in found)], found[-1]
 
 
 def _trained(
@@ -199,9 +211,7 @@ def _recipe(recipe: Recipe | None, epochs: float | None, lr: float | None) -> Re
 
 
 def _require_apart(networks: Sequence[Weights], labels: Sequence[str]) -> None:
-    for (one, first), (other, second) in zip(
-        zip(networks, labels, strict=True), list(zip(networks, labels, strict=True))[1:], strict=False
-    ):
+    for (one, first), (other, second) in pairwise(zip(networks, labels, strict=True)):
         if not one.distance(other):
             raise UsageError(f"networks {first} and {second} are the same point; there is no path between them")
 

@@ -63,7 +63,8 @@ class Ground:
             on_train = test.over(train, part="train")
             stale = test.settings.batchnorm == "recalibrate"
             frozen = tuple(one.with_settings(batchnorm="frozen") for one in (test, on_train)) if stale else None
-        pair = pair and test.criterion.classifies and test.split.kind == "pair"
+        labels = test.split.targets if test.split.kind == "pair" else None
+        pair = pair and test.criterion.classifies and labels is not None and labels.dim() == 1
         return cls(test, on_train, decay, frozen, pair)  # type: ignore[arg-type]
 
     @property
