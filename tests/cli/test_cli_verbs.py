@@ -366,3 +366,41 @@ def test_connect_and_align_tell_mistakes_in_a_line(folder, capsys, words, messag
     assert code == 2
     assert message in err
     assert err.count("\n") == 1
+
+
+def test_ensemble_averages_probabilities_and_weights(folder, capsys):
+    words = (
+        "ensemble",
+        *MODEL,
+        "--weights",
+        "a.safetensors",
+        "b.pt",
+        "c.ckpt",
+        "--soup",
+        "uniform",
+        "--json",
+        "--quiet",
+    )
+    code, out, _ = call(capsys, *words, "--out", "choir")
+    assert code == 0
+    found = json.loads(out)
+    assert np.allclose([m["nll"]["value"] for m in found["members"]], [loss_at(state(s)) for s in range(3)], rtol=1e-5)
+    assert found["probability"]["nll"]["value"] <= max(m["nll"]["value"] for m in found["members"])
+    mixed = dict(Weights.load(folder / "choir-soup.safetensors").tensors())
+    wanted = sum(state(seed)["layers.0.weight"].double() for seed in range(3)) / 3
+    assert np.allclose(mixed["layers.0.weight"], wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("ensemble",), "one file each"),
+        (("ensemble", "--weights", "a.safetensors", "other.safetensors"), "shape"),
+        (("ensemble", "--weights", "a.safetensors", "--soup", "salty"), "--soup"),
+    ],
+)
+def test_ensemble_tells_mistakes_in_a_line(folder, capsys, words, message):
+    code, _, err = call(capsys, words[0], *MODEL, *words[1:])
+    assert code == 2
+    assert message in err
+    assert err.count("\n") == 1

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
 
 import pytest
 import sample_results as sample
 
 from orograph.report import write
+from orograph.results import Panel, Section
 
 HOSTILE = "</script><img src=x onerror=alert(1)><b>A&\u2028%{x}"
 
@@ -208,6 +210,23 @@ def test_hostile_names_stay_names(visit, tmp_path):
     assert "</script><img" in panels.nth(0).locator(".plot svg").first.text_content()
     panels.nth(4).locator(".plot").hover()
     assert page.locator("img[src=x]").count() == 0
+
+
+def test_hostile_names_stay_names_in_pictures_of_paths_and_laws(visit, tmp_path):
+    results = {kind: make(HOSTILE) for kind, make in sample.HOSTILE.items()}
+    section = Section("Paths and laws", "", tuple(Panel(kind, kind, "") for kind in results))
+    study = replace(sample.study(), sections=(section,), results=results)
+    page = visit(write(study, tmp_path / "kinds.html"), viewport={"width": 390, "height": 800})
+    panels = _draw(page)
+    assert panels.count() == len(results)
+    for k in range(panels.count()):
+        plot = panels.nth(k).locator(".plot")
+        plot.scroll_into_view_if_needed()
+        box = plot.bounding_box()
+        for share in (0.3, 0.5, 0.7):  # what hovering shows is built from the same names
+            page.mouse.move(box["x"] + share * box["width"], box["y"] + share * box["height"])
+    assert page.locator("img[src=x]").count() == 0
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
 
 
 def test_it_prints_with_every_picture_and_opened_details(visit, report):

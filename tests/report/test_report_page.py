@@ -110,6 +110,26 @@ def test_hostile_names_are_text_everywhere(quick):
         assert not re.search("[<>\u2028]", block)
 
 
+@pytest.mark.parametrize("make", sample.HOSTILE.values(), ids=sample.HOSTILE)
+def test_hostile_names_are_text_in_each_kind_of_result(quick, make):
+    result = make(HOSTILE)
+    text = render(result)
+    page = _Page(text)
+    assert "<img src=x" not in text
+    assert "onerror" not in {name for _, attributes in page.tags for name in attributes}
+    assert len([tag for tag, _ in page.tags if tag == "script"]) == 1 + 3
+    assert "onerror=alert(1)" in page.text
+    for block in page.blocks:
+        assert not re.search("[<>\u2028]", block)
+        assert "\\u003cimg" not in block  # plotly reads markup in labels, so that it must be escaped twice
+        assert "%{x}" not in block  # and fills in templates
+
+
+def test_many_networks_do_not_all_stand_in_the_title(quick):
+    page = _Page(render(sample.predictions(30)))
+    assert "Predictions 0, 1, 2, 3 and 26 more" in page.text
+
+
 def test_numbers_that_are_not_finite_become_null():
     block = script_json({"a": [float("nan"), float("inf"), 1.0], "b": "</script>"})
     assert json.loads(block) == {"a": [None, None, 1.0], "b": "</script>"}
@@ -124,7 +144,20 @@ def test_pooling_writes_equal_arrays_once():
     }
 
 
-@pytest.mark.parametrize("make", [sample.distances, sample.line, sample.surface, sample.trajectory, sample.run])
+PATHS_AND_LAWS = [
+    sample.path,
+    sample.routes,
+    sample.polyline,
+    sample.alignment,
+    sample.predictions,
+    sample.power_law,
+    sample.memory_split,
+]
+
+
+@pytest.mark.parametrize(
+    "make", [sample.distances, sample.line, sample.surface, sample.trajectory, sample.run, *PATHS_AND_LAWS]
+)
 def test_any_single_result_has_a_page(quick, make):
     result = make()
     page = _Page(render(result))

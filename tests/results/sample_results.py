@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
+from sample_laws import evaluation, law, memory_split, power_law, predictions  # noqa: F401  all samples in one place
+from sample_paths import alignment, path, polyline, profile, routes, wall  # noqa: F401
+from sample_provenance import PROVENANCE
 
 from orograph.results import (
     Anchor,
     Barrier,
     Checkpoint,
     Claim,
-    Cost,
     Distances,
     Line,
     Panel,
     ProjectedPath,
-    Provenance,
     Run,
     Section,
     StudyResult,
@@ -22,19 +23,6 @@ from orograph.results import (
     Table,
     Trajectory,
     random_walk_shares,
-)
-
-PROVENANCE = Provenance(
-    method="plane",
-    options={"replicas": 4, "model": "resnet20", "train": {"epochs": 30, "lr": 0.1}, "frame": "oblique"},
-    seeds={"A": 0, "B": 1, "C": 2, "D": 3},
-    model="resnet20 (272,474 parameters)",
-    data="digits",
-    split="test",
-    fingerprint="9f31c2d4a0b7",
-    batchnorm={"policy": "recalibrate", "examples": 1297},
-    citations=("elasticdl179", "goodfellow2015", "li2018", "garipov2018"),
-    cost=Cost(18_412_800, 155_640, 2_301_000, 812.4, 431.9),
 )
 
 
@@ -195,7 +183,7 @@ def distances(names=("A", "B", "C", "D"), mean=42.8, seed=0):
 
 def trajectory(with_surface=True):
     t = np.linspace(0, 1, 16)
-    path = np.stack([-52 * (1 - t) ** 1.7, 13 * np.sin(np.pi * t) * (1 - 0.3 * t)], axis=1)
+    way = np.stack([-52 * (1 - t) ** 1.7, 13 * np.sin(np.pi * t) * (1 - 0.3 * t)], axis=1)
     x, y = np.linspace(-58, 12, 33), np.linspace(-14, 26, 25)
     xs, ys = np.meshgrid(x, y)
     loss = 0.05 + 0.0009 * (xs + 2) ** 2 + 0.0026 * (ys - 0.12 * np.abs(xs)) ** 2
@@ -221,7 +209,7 @@ def trajectory(with_surface=True):
         name="A",
         epochs=np.round(30 * t, 1),
         steps=np.arange(16) * 22,
-        coordinates=path,
+        coordinates=way,
         off_plane=6 * np.sin(np.pi * t),
         loss=2.3 * np.exp(-4 * t) + 0.05,
         loss_projected=2.1 * np.exp(-3.5 * t) + 0.06,
@@ -382,3 +370,17 @@ def study(names=("A", "B", "C", "D"), title="Different initial values"):
         },
         notes=("Digits are 8 x 8 images; distances are not comparable with those of CIFAR-10 networks.",),
     )
+
+
+# Each newer kind of result with a name that would be markup, a template or a formula, wherever users choose names.
+HOSTILE = {
+    "path": lambda name: path((name, "B")),
+    "routes": lambda name: routes((name, "B"), (name, "other way")),
+    "polyline": lambda name: polyline((name, "B", name + "C")),
+    "alignment": lambda name: alignment((name, "B")),
+    "alignment by groups": lambda name: alignment((name, "B"), (name, name + "2", "fc.weight"), barriers={}),
+    "predictions": lambda name: predictions(6, names=[name, *"bcdef"], broken=[3], collapsed=[0], part=name),
+    "evaluation": lambda name: evaluation((name, "b", "c"), part=name),
+    "power law": lambda name: power_law((name,), name),
+    "memory split": lambda name: memory_split((name,)),
+}

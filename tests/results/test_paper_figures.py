@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import sample_results as sample
 from matplotlib.collections import PatchCollection, QuadMesh
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from orograph.basics.errors import UsageError
 from orograph.results import Result
@@ -160,6 +162,14 @@ def test_names_are_text_in_plotly_too():
     text = figure(sample.surface(names=("<img src=x onerror=alert(1)>", "B", "C"))).to_json()
     assert "<img" not in text
     assert "\\u003cimg" not in text
+
+
+@pytest.mark.parametrize("make", sample.HOSTILE.values(), ids=sample.HOSTILE)
+def test_names_are_no_formulas_on_paper(make):
+    drawn = draw(make(r"$x^$ \frac{%{x} <b>"))
+    drawn.savefig(BytesIO(), format="svg")  # text is read when it is set
+    words = [text.get_text() for text in drawn.findobj(Text)]
+    assert all("$" not in word.replace(r"\$", "") for word in words)
 
 
 def test_a_result_without_a_drawing_says_so():

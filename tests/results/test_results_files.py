@@ -29,6 +29,17 @@ SAMPLES = {
     "trajectory without a plane": lambda: sample.trajectory(with_surface=False),
     "run": sample.run,
     "study": sample.study,
+    "path": lambda: sample.path(training=sample.run()),
+    "path without lines": lambda: sample.path(line=None, naive_line=None, alignment=None, control=None),
+    "routes": sample.routes,
+    "polyline": sample.polyline,
+    "alignment": sample.alignment,
+    "alignment without barriers": lambda: sample.alignment(barriers={}, unproven=()),
+    "predictions": sample.predictions,
+    "predictions with a NaN": lambda: sample.predictions(broken=[1], collapsed=[2]),
+    "power law": sample.power_law,
+    "law through a NaN": lambda: sample.law([1, 2, 3, 4], *[np.nan] * 3, y=np.array([1, np.nan, 0.8, 0.7])),
+    "memory split": sample.memory_split,
 }
 
 

@@ -23,6 +23,7 @@ _VERBS = {
     "plane": "loss on the plane through three networks, or around one",
     "connect": "a path of low loss between two networks, or through many",
     "align": "permute the hidden units of one network so that they match another's",
+    "ensemble": "what several networks are worth together",
     "trajectory": "a training run on its principal axes",
 }
 

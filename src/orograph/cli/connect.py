@@ -78,7 +78,11 @@ def main(words: list[str]) -> None:
     kind = options.kind
 
     def curve(executor: Any, partial: Any, progress: Any) -> Result:
-        progress(0, 100)
+        def tell(what: str, done: int, total: int) -> None:
+            if what == "training" and done <= 1:
+                progress(0, 100)
+            progress(*_overall(what, done, total))
+
         return path(
             objective,
             networks[0],
@@ -97,7 +101,7 @@ def main(words: list[str]) -> None:
             names=options.names(),
             seed=options.seed,
             partial=partial,
-            progress=lambda what, done, total: progress(*_overall(what, done, total)),
+            progress=tell,
         )
 
     def bends(result: Any) -> dict[str, str]:

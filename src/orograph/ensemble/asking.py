@@ -9,25 +9,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
 from orograph.basics.errors import DataError, UsageError
 from orograph.basics.numerics import Precision
 from orograph.ensemble.collecting import Collected
-from orograph.ensemble.combine import combine, running, vote
-from orograph.ensemble.diversity import disagreement
-from orograph.ensemble.metrics import by_example, mean_estimate, scores
-from orograph.ensemble.temperature import after_averaging, before_averaging, calibrated_nll, folds, temperature
+from orograph.ensemble.evaluating import evaluation_of
 from orograph.landscape.distances import distances
 from orograph.landscape.points import Point, family
 from orograph.objective import Objective
 from orograph.results import Cost, Evaluation, Member, Predictions
-from orograph.results.ledger import Ledger
 from orograph.weights import Weights
-
-_SHUFFLES = 5
 
 
 def ask(
@@ -37,6 +30,7 @@ def ask(
     *,
     calibration: Any = None,
     part: str = "test",
+    names: Sequence[str] | None = None,
     precision: Precision = "float32",
     device: str | torch.device = "auto",
     name: str = "",
@@ -53,7 +47,7 @@ def ask(
         The examples have no labels, or the networks' outputs are not one row of logits for each. UsageError: an average
         with batch norm, and no ``calibration``.
     """
-    weights, records, policy = _networks(networks)
+    weights, records, policy = _networks(networks, names)
     objective = Objective(
         model,
         examples,
@@ -101,52 +95,22 @@ def evaluate(
     predictions = ask(model, networks, examples, **options)
     weights, _, _ = _networks(networks)
     apart = distances(weights, names=list(predictions.names)).matrix
-    collected = networks if isinstance(networks, Collected) else None
-    return evaluation_of(predictions, collected=collected, apart=apart, seed=seed)
+    made: dict[str, Any] = {}
+    if isinstance(networks, Collected):
+        made = {"method": networks.method, "ledger": networks.ledger, "budget": networks.budget}
+    return evaluation_of(predictions, apart=apart, seed=seed, **made)
 
 
-def evaluation_of(
-    predictions: Predictions, *, collected: Collected | None = None, apart: Any = None, seed: int = 0
-) -> Evaluation:
-    """The evaluation of stored predictions."""
-    logits, labels = predictions.logits, predictions.labels
-    average, geometric = combine(logits), combine(logits, "logit")
-    before, after = before_averaging(logits, labels), after_averaging(average, labels)
-    halves = folds(len(labels), shuffles=_SHUFFLES, seed=seed)
-    single = [scores(combine(logits[i : i + 1]), labels, seed=seed) for i in range(len(logits))]
-    growing = [by_example(log_p, labels) for log_p in running(logits)]
-    wrong = (vote(logits) != labels).astype(np.float64)
-    return Evaluation(
-        method=collected.method if collected else "",
-        names=predictions.names,
-        part=predictions.part,
-        probability=scores(average, labels, seed=seed),
-        logit=scores(geometric, labels, seed=seed),
-        vote_error=mean_estimate(wrong),
-        members=tuple(single),
-        temperature_before=temperature(before),
-        temperature_after=temperature(after),
-        calibrated_before=calibrated_nll(before, halves),
-        calibrated_after=calibrated_nll(after, halves),
-        disagreement=disagreement(predictions),
-        distances=None if apart is None else np.asarray(apart, dtype=np.float64),
-        running_error=np.array([mean_estimate(found["error"]).value for found in growing]),
-        running_nll=np.array([mean_estimate(found["nll"]).value for found in growing]),
-        collapsed=predictions.collapsed,
-        ledger=collected.ledger if collected else Ledger(),
-        budget=collected.budget if collected else 0,
-        provenance=predictions.provenance,
-    )
-
-
-def _networks(networks: Collected | Sequence[Point]) -> tuple[list[Weights], list[Member], str]:
+def _networks(
+    networks: Collected | Sequence[Point], names: Sequence[str] | None = None
+) -> tuple[list[Weights], list[Member], str]:
     if isinstance(networks, Collected):
         if not networks.members:
             raise UsageError("there are no networks to ask")
         return list(networks.members), list(networks.records), networks.batchnorm
     if not networks:
         raise UsageError("there are no networks to ask")
-    weights, labels = family(networks)
+    weights, labels = family(networks, names)
     hashes = (one.fingerprint() for one in weights)
     records = [Member(label, weights_hash=digest) for label, digest in zip(labels, hashes, strict=True)]
     return weights, records, "frozen"

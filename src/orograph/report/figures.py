@@ -20,9 +20,13 @@ from markupsafe import Markup
 from orograph.results import (
     Alignment,
     Distances,
+    Evaluation,
     Line,
+    MemorySplit,
     Path,
     Polyline,
+    PowerLaw,
+    Predictions,
     Result,
     Routes,
     Run,
@@ -44,10 +48,14 @@ _PROPORTIONS: dict[type[Result], float] = {
     Run: 0.8,
     Line: 0.72,
     StudyResult: 0.6,
-    Path: 0.95,
-    Routes: 0.95,
+    Path: 1.02,
+    Routes: 1.02,
     Polyline: 0.8,
     Alignment: 0.6,
+    PowerLaw: 1.1,
+    MemorySplit: 0.95,
+    Predictions: 0.72,
+    Evaluation: 0.85,
 }
 
 _READINGS: dict[type[Result], str] = {
@@ -61,6 +69,10 @@ _READINGS: dict[type[Result], str] = {
     Routes: "Ways between the same two networks: where one stays low and another rises, it is the way that matters.",
     Polyline: "Straight legs through the marked networks: a hump between two of them is a barrier.",
     Alignment: "The same line before and after hidden units are put in one order: what falls was a matter of naming.",
+    Evaluation: "Dots are networks by themselves; the line falls as predictions of more of them are averaged.",
+    PowerLaw: "A law deserves its name where points less c lie on a straight line, and it foretells new ones.",
+    MemorySplit: "Each curve is networks of one size, ever more of them: at each budget the lowest curve spends best.",
+    Predictions: "The line falls below the dots by what networks gain together; where it is flat, more add nothing.",
 }
 
 

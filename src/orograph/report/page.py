@@ -75,7 +75,7 @@ def _alone(result: Result) -> StudyResult:
     """A page for one result: a study without claims, with one section."""
     kind = type(result).title
     title = kind[:1].upper() + kind[1:]
-    name = getattr(result, "name", "") or ", ".join(_names(result))
+    name = getattr(result, "name", "") or _listed(_names(result))
     panel = Panel("result", f"{title} {name}".strip(), reading(result))
     return StudyResult(
         provenance=result.provenance,
@@ -92,6 +92,12 @@ def _names(result: Result) -> tuple[str, ...]:
     if hasattr(result, "names"):
         return tuple(result.names)
     return tuple(anchor.name for anchor in getattr(result, "anchors", ()))
+
+
+def _listed(names: tuple[str, ...], most: int = 4) -> str:
+    """The names, or the first ones and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def _asset(name: str) -> Markup:

@@ -2,7 +2,8 @@
 
 Names come from users and plotly reads a part of HTML in every label, so each of them passes through :func:`safe`.
 Plotly is imported when the first figure is made. A new kind of result joins with ``@plotting.register(Kind)``; planes
-and trajectories are drawn in :mod:`orograph.results.interactive_planes`.
+and trajectories are drawn in :mod:`orograph.results.interactive_planes`, paths in ``interactive_paths``, ensembles and
+their laws in ``interactive_laws`` and ``interactive_splits``.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from orograph.results.paper import NUMBERS_UP_TO, measured_words
 from orograph.results.relief import Quantity, is_wide, number, short
 from orograph.results.result import Result
 from orograph.results.run import Run
+from orograph.results.scales import amount, log_ticks
 from orograph.results.study import StudyResult
 
 Kind = Literal["contour", "surface3d"]
@@ -38,7 +40,13 @@ def figure(result: Result, *, kind: Kind = "contour", quantity: Quantity | None 
     UsageError
         This kind of result has no figure.
     """
-    from orograph.results import interactive_paths, interactive_planes  # noqa: F401  register their figures
+    from orograph.results import (  # noqa: F401  register their figures
+        interactive_ensembles,
+        interactive_laws,
+        interactive_paths,
+        interactive_planes,
+        interactive_splits,
+    )
     from orograph.results.surface import Surface
 
     if isinstance(result, Surface):
@@ -95,6 +103,29 @@ def axis(title: str, **more: Any) -> dict[str, Any]:
         "automargin": True,
     }
     return {**style, **more}
+
+
+def log_axis(title: str, limits: tuple[float, float], most: int, **more: Any) -> dict[str, Any]:
+    """A logarithmic axis with at most so many ticks on round numbers and plain words."""
+    ticks = log_ticks(limits, most)
+    words = [amount(tick) for tick in ticks]
+    return axis(title, type="log", range=list(np.log10(limits)), tickvals=ticks, ticktext=words, **more)
+
+
+def heading(drawn: Any, text: str, up: str, across: str = "") -> None:
+    """The title of a low panel's upright axis, lying above it: upright, it would be longer than the panel.
+
+    ``up`` and ``across`` are the numbers of the panel's axes; empty for the first.
+    """
+    place = {"xref": f"x{across} domain", "yref": f"y{up} domain", "x": 0, "y": 1}
+    drawn.add_annotation(text=text, xanchor="left", yanchor="bottom", showarrow=False, font={"size": 12}, **place)
+
+
+def titled(drawn: Any, words: str) -> Any:
+    """The finished figure with its finding as the title, above all lines of the legend (two entries in each)."""
+    entries = sum(trace.showlegend is not False for trace in drawn.data)
+    room = 46 + 20 * -(-entries // 2)
+    return drawn.update_layout(title_text=safe(words), margin_t=room)
 
 
 def drawable(values: NDArray[np.float64], computed: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:

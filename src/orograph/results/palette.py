@@ -22,6 +22,8 @@ YELLOW = "#F0E442"
 
 SERIES = (ORANGE, SKY, VERMILLION, PURPLE, GREEN, BLUE)
 
+SIZES = (BLUE, PURPLE, ORANGE)  # the ends of viridis vanish on black or on white; these grow lighter and stay legible
+
 ACCURACY_SCALE = "viridis"
 LOSS_SCALE = "cividis_r"
 DISTANCE_SCALE = "cividis"
@@ -30,3 +32,12 @@ DISTANCE_SCALE = "cividis"
 def series_colour(index: int) -> str:
     """The colour of the curve number ``index``; after six they repeat."""
     return SERIES[index % len(SERIES)]
+
+
+def size_colour(share: float) -> str:
+    """The colour of an ordered quantity at ``share`` in [0, 1] of its range, for lines on white and on black."""
+    at = min(max(share, 0.0), 1.0) * (len(SIZES) - 1)
+    below = min(int(at), len(SIZES) - 2)
+    ends = [[int(colour[k : k + 2], 16) for k in (1, 3, 5)] for colour in SIZES[below : below + 2]]
+    mixed = (round(low + (at - below) * (high - low)) for low, high in zip(*ends, strict=True))
+    return "#" + "".join(f"{part:02x}" for part in mixed)

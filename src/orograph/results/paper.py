@@ -1,7 +1,8 @@
 """Figures for a paper: each result on a matplotlib axis.
 
 ``draw`` never touches pyplot, so nothing of the caller's global state changes. A new kind of result joins with
-``@drawing.register(Kind)``; planes and trajectories are drawn in :mod:`orograph.results.paper_planes`.
+``@drawing.register(Kind)``; planes and trajectories are drawn in :mod:`orograph.results.paper_planes`,
+paths in ``paper_paths``, ensembles and their laws in ``paper_laws``.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import singledispatch
 from textwrap import fill
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +20,12 @@ from orograph.results.distances import Distances
 from orograph.results.line import Line
 from orograph.results.palette import BLUE, DISTANCE_SCALE, FAINT, GREEN, INK, ORANGE, VERMILLION
 from orograph.results.path import Path
+from orograph.results.power_law import MemorySplit, PowerLaw
 from orograph.results.relief import is_wide, short
 from orograph.results.result import Result
 from orograph.results.routes import Routes
 from orograph.results.run import Run
+from orograph.results.scales import amount, log_ticks
 from orograph.results.study import Claim, StudyResult
 from orograph.results.surface import Surface
 from orograph.results.trajectory import Trajectory
@@ -47,11 +50,16 @@ def draw(result: Result, ax: Axes | None = None) -> Figure:
     """
     from matplotlib.figure import Figure, SubFigure
 
-    from orograph.results import paper_paths, paper_planes  # noqa: F401  register their drawings
+    from orograph.results import (  # noqa: F401  register their drawings
+        paper_ensembles,
+        paper_laws,
+        paper_paths,
+        paper_planes,
+    )
 
     if ax is None:
-        planes = isinstance(result, (Surface, Trajectory))
-        size = (5.6, 5.6) if planes or isinstance(result, (Path, Routes)) else (5.6, 4.0)
+        tall = isinstance(result, (Surface, Trajectory, Path, Routes, PowerLaw, MemorySplit))
+        size = (5.6, 5.6) if tall else (5.6, 4.0)
         if isinstance(result, StudyResult):
             size = (7.0, 0.6 + 0.5 * len(result.claims))
         ax = Figure(figsize=size, layout="constrained").add_subplot()
@@ -90,6 +98,14 @@ def legend_below(ax: Axes, handles: Sequence[Artist], labels: Sequence[str], lin
         borderaxespad=0,
         borderpad=0,
     )
+
+
+def log_axis(ax: Any, limits: tuple[float, float], most: int, which: Literal["x", "y"] = "x") -> None:
+    """Make an axis logarithmic, with at most so many ticks on round numbers and plain words."""
+    ticks = log_ticks(limits, most)
+    ax.set(**{f"{which}scale": "log", f"{which}lim": limits, f"{which}ticks": ticks})
+    ax.set(**{f"{which}ticklabels": [amount(tick) for tick in ticks]})
+    ax.minorticks_off()
 
 
 @drawing.register(Distances)

@@ -146,12 +146,16 @@ def _even_ticks(low: float, high: float) -> tuple[tuple[float, str], ...]:
     return tuple((float(level), f"{level + 0.0:.4g}") for level in inside)
 
 
-def _decade_ticks(low: float, high: float) -> tuple[tuple[float, str], ...]:
-    """Ticks at 1, 2 and 5 times powers of ten; at powers of ten alone where the range is more than three decades."""
-    factors = (1,) if high - low > 3 else (1, 2, 5)
+def decades(low: float, high: float, factors: tuple[int, ...] = (1, 2, 5)) -> list[float]:
+    """Numbers of the form factor times a power of ten whose decadic logarithm lies between ``low`` and ``high``."""
     powers = range(int(np.floor(low)) - 1, int(np.ceil(high)) + 1)
     candidates = [factor * 10.0**power for power in powers for factor in factors]
-    inside = [value for value in candidates if low - 1e-9 <= np.log10(value) <= high + 1e-9]
+    return [value for value in candidates if low - 1e-9 <= np.log10(value) <= high + 1e-9]
+
+
+def _decade_ticks(low: float, high: float) -> tuple[tuple[float, str], ...]:
+    """Ticks at 1, 2 and 5 times powers of ten; at powers of ten alone where the range is more than three decades."""
+    inside = decades(low, high, (1,) if high - low > 3 else (1, 2, 5))
     if len(inside) < 2:  # less than one such step: label the two ends
         inside = [10.0**low, 10.0**high]
     return tuple((float(np.log10(value)), f"{value:.3g}") for value in inside)

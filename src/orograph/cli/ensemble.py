@@ -1,0 +1,82 @@
+"""``orograph ensemble``: what several networks are worth together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from orograph.basics.errors import UsageError
+from orograph.cli.output import parse
+from orograph.cli.picture import draw
+from orograph.cli.subject import Pictures
+
+if TYPE_CHECKING:
+    from orograph.results import Result
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnsembleOptions(Pictures):
+    """Error, NLL, calibration and diversity of several networks together, by averaged probabilities and more.
+
+    With --soup the weights are averaged too, and written as one network.
+    """
+
+    soup: Literal["no", "uniform", "greedy"] = "no"
+    """Average the weights as well: of all networks, or greedily by the last fifth of the training examples (which the
+    networks may know)."""
+
+
+def main(words: list[str]) -> None:
+    """Parse the flags, ask the networks, write and print."""
+    options = parse(EnsembleOptions, words, "ensemble")
+    if not options.weights:
+        raise UsageError("give the networks with --weights, one file each")
+    if options.executor != "local":
+        raise UsageError("networks are asked in this process; leave --executor out")
+    from orograph.ensemble.asking import evaluate
+    from orograph.ensemble.averaging import soup
+    from orograph.results import Evaluation
+
+    data = options.dataset()
+    model = options.network(data)
+    networks = options.networks(model)
+    objective = options.objective(model, data)
+    mixed: list[Any] = []
+
+    def measure(executor: Any, partial: Any, progress: Any) -> Result:
+        chosen = {"calibration": data.train, "precision": options.precision, "device": options.device}
+        found = evaluate(
+            model,
+            networks,
+            objective.split,
+            names=options.names(),
+            part=options.split,
+            name=options.model or "",
+            source=options.data or "",
+            seed=options.seed,
+            **chosen,
+        )
+        if options.soup != "no":
+            validation = None
+            if options.soup == "greedy":
+                held = range(len(data.train) - len(data.train) // 5, len(data.train))
+                validation = objective.over(data.train.take(held), part="validation")
+            average, taken, _ = soup(networks, validation=validation)
+            before = objective(average)
+            mixed.append((average, taken, before))
+        return found
+
+    def weights(result: Any) -> dict[str, str]:
+        assert isinstance(result, Evaluation)
+        files = {}
+        for average, _taken, _ in mixed:
+            stem = options.stem("ensemble")
+            files["soup"] = str(average.save(stem.with_name(f"{stem.name}-soup.safetensors")))
+        return files
+
+    draw(options, "ensemble", len(networks), objective, measure, weights)
+    for _, taken, found in mixed:
+        if not options.json:
+            names = options.names()
+            error = "" if found.error is None else f", error {found.error:.4g}"
+            print(f"soup of {', '.join(names[i] for i in taken)}: loss {found.loss:.4g}{error}")

@@ -1,0 +1,57 @@
+"""Limits, ticks and tick words of drawn axes. Only drawings use this."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orograph.results.relief import decades, even_levels
+
+Array = NDArray[np.float64]
+
+
+def amount(value: float) -> str:
+    """A number as a tick writes it: 0.05, 16, 20k, 1.5M."""
+    for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= unit * (10 if name == "k" and value % 1000 else 1):
+            return f"{value / unit:.3g}{name}"
+    return f"{value:.4g}"
+
+
+def log_ticks(limits: tuple[float, float], most: int = 9) -> list[float]:
+    """Round numbers between the limits of a logarithmic axis, at most so many of them."""
+    low, high = (float(np.log10(limit)) for limit in limits)
+    found: list[float] = []
+    for factors in ((1, 2, 3, 4, 6, 8), (1, 2, 5), (1, 3), (1,)):
+        found = decades(low, high, factors)
+        if len(found) <= most:
+            break
+    if len(found) < 3:  # a short way on a logarithmic axis is nearly an even one
+        found = [float(level) for level in even_levels(*limits, most - 2) if limits[0] <= level <= limits[1]]
+    return found[:: -(-len(found) // most)]
+
+
+def every(count: int, most: int) -> list[int]:
+    """At most so many of ``count`` places, evenly spaced."""
+    return list(range(0, count, -(-count // most) or 1))
+
+
+def padded(values: Sequence[float] | Array, share: float = 0.06) -> tuple[float, float]:
+    """Limits a little beyond all finite ``values``; 0 and 1 where there are none."""
+    finite = np.asarray(values, dtype=np.float64)
+    finite = finite[np.isfinite(finite)]
+    if not finite.size:
+        return 0.0, 1.0
+    low, high = float(finite.min()), float(finite.max())
+    room = share * (high - low) or 0.05 * abs(high) or 0.5
+    return low - room, high + room
+
+
+def log_padded(values: Sequence[float] | Array, share: float = 0.06) -> tuple[float, float]:
+    """The same on a logarithmic axis, for the positive values."""
+    positive = np.asarray(values, dtype=np.float64)
+    positive = positive[np.isfinite(positive) & (positive > 0)]
+    low, high = padded(np.log10(positive), share) if positive.size else (0.0, 1.0)
+    return float(10**low), float(10**high)
