@@ -73,6 +73,7 @@ def align(
     """
     if method not in ("weights", "activations"):
         raise UsageError(f"method is weights or activations, not {method!r}")
+    began = Cost() if objective is None else objective.cost
     (first, second), labels = family([a, b], names)
     proof = find_groups(model, second, example, groups=groups, tolerance=tolerance, seed=seed)
     found = proof.groups
@@ -113,7 +114,7 @@ def align(
             seeds={"alignment": seed},
             model=type(model).__name__,
             citations=("ainsworth2023" if method == "weights" else "li2016", *(("jordan2023",) if barriers else ())),
-            cost=Cost() if objective is None else objective.cost,
+            cost=Cost(forward=2 * used) if objective is None else Cost(forward=2 * used) + objective.cost - began,
         ),
     )
 
