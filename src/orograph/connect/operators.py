@@ -2,7 +2,8 @@
 
 A rule is given a :class:`Tensors` (the axes known so far), the operation's arguments and its result. It unifies axes
 that the operation pairs, passes on those that it keeps, and freezes those whose order it sees. An operation without a
-rule freezes everything it touches. Rules are keyed by the names of PyTorch's own operators, at the level at which all
+rule freezes everything it touches. Here are the rules of what only moves entries about; those of what computes stand in
+:mod:`orograph.connect.layer_rules`. Rules are keyed by the names of PyTorch's own operators, at the level at which all
 of its libraries arrive.
 """
 
@@ -63,7 +64,7 @@ def pointwise(seen: Tensors, name: str, arguments: tuple[Any, ...], result: Any)
         axes: list[Axis] = []
         for place in range(1, tensor.dim() + 1):
             size = tensor.shape[-place]
-            paired = [own[-place] for own in given if len(own) >= place and _size(own[-place]) == size]
+            paired = [own[-place] for own in given if len(own) >= place and size_of(own[-place]) == size]
             for other in paired[1:]:
                 unify(paired[0], other, name)
             axes.append(paired[0] if paired else fresh(size))
@@ -108,7 +109,7 @@ def copies(seen: Tensors, name: str, arguments: tuple[Any, ...], result: Any) ->
     axes: list[Axis] = [[] for _ in range(result.dim() - len(given))] + given
     found = []
     for axis, size in zip(axes, result.shape, strict=True):
-        times = size // max(_size(axis), 1)
+        times = size // max(size_of(axis), 1)
         found.append([*fresh(times), *axis])
     seen.keep(result, found)
 
@@ -124,7 +125,7 @@ def uniform(seen: Tensors, name: str, arguments: tuple[Any, ...], result: Any) -
 def copied(seen: Tensors, name: str, arguments: tuple[Any, ...], result: Any) -> None:
     own, other = seen.axes(arguments[0]), seen.axes(arguments[1])
     for mine, yours in zip(reversed(own), reversed(other), strict=False):
-        if _size(mine) == _size(yours):
+        if size_of(mine) == size_of(yours):
             unify(mine, yours, name)
     seen.keep(result, own)
 
@@ -132,162 +133,6 @@ def copied(seen: Tensors, name: str, arguments: tuple[Any, ...], result: Any) ->
 @rule("fill", "zero", "_assert_async", "_assert_tensor_metadata", "sym_size", "_version")
 def nothing(seen: Tensors, name: str, arguments: tuple[Any, ...], result: Any) -> None:
     """Nothing is asked of any axis."""
-
-
-@rule("mm", "bmm", "mv", "dot", "addmm", "baddbmm", "addmv", "addbmm", "linear")
-def product(seen: Tensors, name: str, arguments: tuple[Any, ...], result: Any) -> None:
-    """The contracted axes are paired, the others pass; batches are paired."""
-    added = None
-    if name == "linear":
-        left, right, added = seen.axes(arguments[0]), seen.axes(arguments[1])[::-1], arguments[2]
-    elif name.startswith(("add", "badd")):
-        added, left, right = arguments[0], seen.axes(arguments[1]), seen.axes(arguments[2])
-    else:
-        left, right = seen.axes(arguments[0]), seen.axes(arguments[1])
-    batches = len(right) - 2 if len(right) > 2 else 0
-    unify(left[-1], right[batches], name)
-    for one, other in zip(left[:batches], right[:batches], strict=False):
-        unify(one, other, name)
-    axes = left[:-1] + right[batches + 1 :]
-    for own, axis in zip(reversed(seen.axes(added) if added is not None else []), reversed(axes), strict=False):
-        if _size(own) == _size(axis):
-            unify(own, axis, name)
-    seen.keep(result, axes)
-
-
-@rule("convolution", "_convolution", "mkldnn_convolution", "cudnn_convolution", "conv1d", "conv2d", "conv3d")
-def convolved(seen: Tensors, name: str, arguments: tuple[Any, ...], result: Any) -> None:
-    """Channels are groups times channels of a group; the places of a picture keep their order."""
-    data, weight, bias = (seen.axes(a) if isinstance(a, Tensor) else None for a in arguments[:3])
-    transposed, groups = (bool(arguments[6]), int(arguments[8])) if "convolution" in name and len(arguments) > 8 else (
-        False, int(arguments[-1]))  # fmt: skip
-    assert data is not None
-    assert weight is not None
-    for axis in [*data[-(len(weight) - 2) :], *weight[2:]]:
-        freeze(axis, name)
-    channels = data[-(len(weight) - 1)]
-    outer, inner = (weight[0], weight[1]) if not transposed else (weight[1], weight[0])
-    if groups == 1:
-        unify(channels, inner, name)
-        made = outer
-    else:
-        group = fresh(groups)
-        if transposed:  # weight (in, out / groups): in is groups times the inputs of one
-            unify(channels, weight[0], name)
-            unify(weight[0], [*group, *fresh(_size(weight[0]) // groups)], name)
-            made = [*group, *weight[1]]
-        else:
-            unify(channels, [*group, *weight[1]], name)
-            unify(weight[0], [*group, *fresh(_size(weight[0]) // groups)], name)
-            made = weight[0]
-    if bias is not None:
-        unify(bias[0], made, name)
-    batch = data[: len(data) - len(weight) + 1]
-    seen.keep(result, [*batch, made, *(frozen(size, name) for size in result.shape[len(batch) + 1 :])])
-
-
-@rule("native_batch_norm", "_native_batch_norm_legit_no_training", "_native_batch_norm_legit", "cudnn_batch_norm",
-      "_batch_norm_no_update", "_batch_norm_with_update", "batch_norm", "miopen_batch_norm", "instance_norm",
-      "_batch_norm_impl_index")  # fmt: skip
-def batch_norm(seen: Tensors, name: str, arguments: tuple[Any, ...], result: Any) -> None:
-    """Scale, shift and both statistics go by channels."""
-    axes = seen.axes(arguments[0])
-    for tensor in arguments[1:5]:
-        if isinstance(tensor, Tensor):
-            unify(axes[1], seen.axes(tensor)[0], name)
-    for tensor in tensors_in(result):
-        seen.keep(tensor, axes if tensor.dim() == len(axes) else [axes[1] if _size(axes[1]) == s else frozen(s, name)
-                                                                  for s in tensor.shape])  # fmt: skip
-
-
-@rule("native_layer_norm", "layer_norm", "_fused_rms_norm", "rms_norm")
-def layer_norm(seen: Tensors, name: str, arguments: tuple[Any, ...], result: Any) -> None:
-    """Statistics over the normalised axes do not see their order; scale and shift go by them."""
-    axes = seen.axes(arguments[0])
-    for tensor in tensors_in(arguments[2:]):
-        for own, axis in zip(reversed(seen.axes(tensor)), reversed(axes), strict=False):
-            unify(own, axis, name)
-    kept = len(axes) - len(arguments[1])
-    for tensor in tensors_in(result):
-        whole = tensor.shape[kept:] == arguments[0].shape[kept:]
-        seen.keep(tensor, axes if whole else [*axes[:kept], *([] for _ in axes[kept:])])
-
-
-@rule("native_group_norm", "group_norm")
-def group_norm(seen: Tensors, name: str, arguments: tuple[Any, ...], result: Any) -> None:
-    """Groups may change places, and so may the channels of all groups alike."""
-    axes = seen.axes(arguments[0])
-    groups = int(arguments[6] if name.startswith("native") else arguments[1])
-    unify(axes[1], [*fresh(groups), *fresh(_size(axes[1]) // groups)], name)
-    scales = arguments[1:3] if name.startswith("native") else arguments[2:4]
-    for tensor in tensors_in(scales):
-        unify(axes[1], seen.axes(tensor)[0], name)
-    for tensor in tensors_in(result):
-        own = axes if tensor.dim() == len(axes) else [frozen(size, name) for size in tensor.shape]
-        seen.keep(tensor, own)
-
-
-@rule("max_pool2d_with_indices", "max_pool1d", "max_pool2d", "max_pool3d", "max_pool3d_with_indices", "avg_pool1d",
-      "avg_pool2d", "avg_pool3d", "_adaptive_avg_pool2d", "_adaptive_avg_pool3d", "adaptive_avg_pool1d",
-      "adaptive_avg_pool2d", "adaptive_max_pool2d", "adaptive_max_pool3d", "upsample_nearest1d", "upsample_nearest2d",
-      "upsample_nearest3d", "upsample_bilinear2d", "upsample_linear1d", "upsample_bicubic2d", "upsample_trilinear3d",
-      "mkldnn_max_pool2d", "max_pool1d_with_indices", "reflection_pad2d", "replication_pad2d")  # fmt: skip
-def pooled(seen: Tensors, name: str, arguments: tuple[Any, ...], result: Any) -> None:
-    """Examples and channels pass, places keep their order."""
-    axes = seen.axes(arguments[0])
-    spatial = 1 if "1d" in name else 3 if "3d" in name else 2
-    for axis in axes[-spatial:]:
-        freeze(axis, name)
-    for tensor in tensors_in(result):
-        seen.keep(tensor, axes[:-spatial] + [frozen(size, name) for size in tensor.shape[-spatial:]])
-
-
-@rule("sum", "mean", "amax", "amin", "var", "var_mean", "std", "std_mean", "logsumexp", "linalg_vector_norm", "norm",
-      "prod", "any", "all", "nansum")  # fmt: skip
-def reduced(seen: Tensors, name: str, arguments: tuple[Any, ...], result: Any) -> None:
-    """The reduced axes are gone, whatever their order; the others pass."""
-    axes, gone = seen.axes(arguments[0]), _reduced_places(name, arguments)
-    for tensor in tensors_in(result):
-        if tensor.dim() == len(axes):  # keepdim
-            seen.keep(tensor, [[] if place in gone else axis for place, axis in enumerate(axes)])
-        else:
-            seen.keep(tensor, [axis for place, axis in enumerate(axes) if place not in gone])
-
-
-def _reduced_places(name: str, arguments: tuple[Any, ...]) -> set[int]:
-    rank = arguments[0].dim()
-    which = arguments[2] if name in ("linalg_vector_norm", "norm") and len(arguments) > 2 else (
-        arguments[1] if len(arguments) > 1 else None)  # fmt: skip
-    if isinstance(which, int) and not isinstance(which, bool):
-        which = [which]
-    return {place % rank for place in which} if isinstance(which, (list, tuple)) and which else set(range(rank))
-
-
-@rule("embedding")
-def embedded(seen: Tensors, name: str, arguments: tuple[Any, ...], result: Any) -> None:
-    """The rows of the table are addressed by number; its columns pass."""
-    rows, columns = seen.axes(arguments[0])
-    freeze(rows, name)
-    seen.keep(result, [*seen.axes(arguments[1]), columns])
-
-
-@rule("_scaled_dot_product_flash_attention_for_cpu", "_scaled_dot_product_flash_attention",
-      "_scaled_dot_product_efficient_attention", "_scaled_dot_product_attention_math", "scaled_dot_product_attention",
-      "_scaled_dot_product_cudnn_attention", "_scaled_dot_product_fused_attention_overrideable")  # fmt: skip
-def attention(seen: Tensors, name: str, arguments: tuple[Any, ...], result: Any) -> None:
-    """Entries of queries and keys are paired, those of values pass; tokens keep their order where a mask sees it."""
-    query, key, value = (seen.axes(tensor) for tensor in arguments[:3])
-    unify(query[-1], key[-1], name)
-    unify(key[-2], value[-2], name)
-    for one, two, three in zip(query[:-2], key[:-2], value[:-2], strict=True):
-        unify(one, two, name)
-        unify(one, three, name)
-    if any(argument is True for argument in arguments) or len(list(tensors_in(arguments))) > 3:
-        for axis in (query[-2], key[-2], *(a for t in tensors_in(arguments[3:]) for a in seen.axes(t))):
-            freeze(axis, name)
-    for tensor in tensors_in(result):
-        if tensor.dim() == len(query):
-            seen.keep(tensor, [*query[:-1], value[-1]])
 
 
 @rule("cat", "concat")
@@ -359,7 +204,7 @@ def parted(seen: Tensors, name: str, arguments: tuple[Any, ...], result: Any) ->
     if name == "narrow":
         offset = int(arguments[2])
     if name == "slice":
-        size, start, step = _size(axes[place]), arguments[2] or 0, arguments[4] if len(arguments) > 4 else 1
+        size, start, step = size_of(axes[place]), arguments[2] or 0, arguments[4] if len(arguments) > 4 else 1
         offset = min(max(start + size if start < 0 else start, 0), size)
         if step != 1:
             freeze(axes[place], name)
@@ -379,21 +224,11 @@ def _padded(axes: list[Axis], pads: Sequence[int], name: str) -> list[Axis]:
         place = len(axes) - 1 - index
         if low < 0 or high < 0:
             freeze(axes[place], name)
-            found[place] = frozen(_size(axes[place]) + low + high, name)
+            found[place] = frozen(size_of(axes[place]) + low + high, name)
         elif low or high:
             middle = product_of(axes[place]) if axes[place] else Factor(1)
             found[place] = [sum_of([*frozen(low, name), middle, *frozen(high, name)])]
     return found
-
-
-@rule("_weight_norm_interface")
-def weight_norm(seen: Tensors, name: str, arguments: tuple[Any, ...], result: Any) -> None:
-    direction, length = seen.axes(arguments[0]), seen.axes(arguments[1])
-    for one, other in zip(direction, length, strict=True):
-        if _size(one) == _size(other):
-            unify(one, other, name)
-    for tensor, axes in zip(tensors_in(result), (direction, length), strict=False):
-        seen.keep(tensor, axes)
 
 
 def tensors_in(value: Any) -> Iterator[Tensor]:
@@ -415,5 +250,6 @@ def frozen(size: int, reason: str) -> Axis:
     return [Factor(size, reason)] if size > 1 else [Factor(1)] if size else []
 
 
-def _size(axis: Axis) -> int:
+def size_of(axis: Axis) -> int:
+    """How many entries an axis has."""
     return int(torch.Size([factor.size for factor in axis]).numel()) if axis else 1

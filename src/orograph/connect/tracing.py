@@ -19,6 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from orograph.basics.errors import ModelError
+from orograph.connect import layer_rules  # noqa: F401  registers its rules
 from orograph.connect.factors import Axis, Factor, freeze
 from orograph.connect.operators import apply_rule, tensors_in
 from orograph.data import Examples

@@ -188,6 +188,7 @@ def single_cycle(
     """``cycles`` networks that share a budget: each begins anew and has one of :func:`snapshot`'s cycles."""
     plan = _plan(network, data, recipe, options)
     _require_runs(runs)
+    _require_runs(cycles, "cycles")
     short = replace(recipe, epochs=recipe.epochs / cycles, measure_every=recipe.epochs / cycles)
     found = [plan.fit("single cycle", run, Snapshots(1, lr), short) for run in range(cycles * runs)]
     return _finals("single cycle", found, plan.budget)

@@ -6,12 +6,14 @@ threshold of Frankle et al. (2020). A claim is decided only where its whole 95 %
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from orograph.results import Claim, Distances, Line, Run, Verdict
+from orograph.results import Claim, Distances, Line, Run
+from orograph.studies.barrier_claim import SAME_MOUNTAIN, barrier_claim
 from orograph.studies.statistics import (
     Interval,
     above,
@@ -22,7 +24,6 @@ from orograph.studies.statistics import (
     jackknife_interval,
 )
 
-SAME_MOUNTAIN = 0.02
 _EQUAL_ACCURACY = 0.01
 _EQUAL_DISTANCES = 0.05
 _PAIRS = "95 % interval of a mean height over {n} pairs, taken as independent"
@@ -90,35 +91,20 @@ def start_to_end(own: Sequence[float], end: Distances) -> Claim:
 
 def barrier_separates(claim_id: str, statement: str, published: str, lines: Mapping[str, Line]) -> Claim:
     """A barrier lies between the networks of each pair."""
-    return _barrier(claim_id, statement, published, lines, "above", above)
+    return _barrier(claim_id, statement, published, lines, "above")
 
 
 def no_barrier(claim_id: str, statement: str, published: str, lines: Mapping[str, Line]) -> Claim:
     """No barrier worth the name lies between the networks."""
-    return _barrier(claim_id, statement, published, lines, "at most", at_most)
+    return _barrier(claim_id, statement, published, lines, "at most")
 
 
 def _barrier(
-    claim_id: str,
-    statement: str,
-    published: str,
-    lines: Mapping[str, Line],
-    side: str,
-    decide: Callable[[float, Interval | None, float], Verdict],
+    claim_id: str, statement: str, published: str, lines: Mapping[str, Line], side: Literal["above", "at most"]
 ) -> Claim:
+    examples = max((int(line.n_examples.max()) for line in lines.values()), default=0)
     heights = error_barriers(lines)
-    measured, interval = finite_mean(heights), height_interval(heights, resolution=_one_example(lines))
-    return Claim(
-        id=claim_id,
-        statement=statement,
-        published=published,
-        measured=measured,
-        interval=interval,
-        unit="error barrier (fraction)",
-        rule=f"mean error barrier {side} {SAME_MOUNTAIN:g} ({_PAIRS.format(n=len(heights))})",
-        verdict=decide(measured, interval, SAME_MOUNTAIN),
-        note=_loss_barriers(lines),
-    )
+    return barrier_claim(claim_id, statement, published, heights, side, examples=examples, note=_loss_barriers(lines))
 
 
 def shallower(different: Mapping[str, Line], same: Mapping[str, Line]) -> Claim:

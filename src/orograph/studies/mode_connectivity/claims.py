@@ -1,18 +1,17 @@
 """The claims of mode connectivity, each with the published figure, ours, and a rule that can say no.
 
-A barrier "worth the name" raises the test error by more than 2 percentage points above the chord of the ends, the
-threshold of Frankle et al. (2020) for one basin. A claim is decided only where its whole 95 % interval lies on one
-side.
+What a barrier "worth the name" is, :mod:`orograph.studies.barrier_claim` says. A claim is decided only where its whole
+95 % interval lies on one side.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Literal
 
 from orograph.results import Claim, Path, Profile, Verdict
-from orograph.studies.statistics import Interval, above, at_most, finite_mean, height_interval, mean_interval
-
-WORTH_THE_NAME = 0.02
+from orograph.studies.barrier_claim import SAME_MOUNTAIN, barrier_claim
+from orograph.studies.statistics import Interval, above, finite_mean, mean_interval
 
 
 def line_has_barrier(profiles: Sequence[Profile]) -> Claim:
@@ -23,7 +22,6 @@ def line_has_barrier(profiles: Sequence[Profile]) -> Claim:
         "loss and error rise along the line (figures for VGG-16 and ResNet-164; no number given)",
         profiles,
         "above",
-        above,
     )
 
 
@@ -42,7 +40,6 @@ def curve_has_none(kind: str, profiles: Sequence[Profile]) -> Claim:
         published[kind],
         profiles,
         "at most",
-        at_most,
     )
 
 
@@ -55,7 +52,6 @@ def copy_is_connected(profiles: Sequence[Profile], lines: Sequence[Profile]) -> 
         "connectivity holds for randomly permuted minima (talk; no figure given)",
         profiles,
         "at most",
-        at_most,
     )
     note = f"{found.note} The straight line to the copy has error barriers {_words(heights)}."
     return Claim(**{**vars(found), "note": note})
@@ -72,8 +68,8 @@ def family_does_not_matter(one: Sequence[Profile], other: Sequence[Profile]) -> 
         measured=measured,
         interval=interval,
         unit="highest test error on the Bezier curve less that on the chain (fraction)",
-        rule=f"mean difference between -{WORTH_THE_NAME:g} and {WORTH_THE_NAME:g} (95 % interval over pairs)",
-        verdict=_within(interval, WORTH_THE_NAME),
+        rule=f"mean difference between -{SAME_MOUNTAIN:g} and {SAME_MOUNTAIN:g} (95 % interval over pairs)",
+        verdict=_within(interval, SAME_MOUNTAIN),
         note="" if interval else "An interval needs at least two pairs.",
     )
 
@@ -98,29 +94,12 @@ def alignment_lowers_the_line(aligned: Sequence[Path]) -> Claim:
 
 
 def _barrier(
-    claim_id: str,
-    statement: str,
-    published: str,
-    profiles: Sequence[Profile],
-    side: str,
-    decide: Callable[[float, Interval | None, float], Verdict],
+    claim_id: str, statement: str, published: str, profiles: Sequence[Profile], side: Literal["above", "at most"]
 ) -> Claim:
-    heights = _heights(profiles)
-    step = 1 / max((p.test_barrier.n_examples for p in profiles if p.test_barrier is not None), default=1)
-    measured, interval = finite_mean(heights), height_interval(heights, resolution=step)
+    examples = max((p.test_barrier.n_examples for p in profiles if p.test_barrier is not None), default=0)
     losses = [profile.train_barrier.height for profile in profiles if profile.train_barrier is not None]
-    return Claim(
-        id=claim_id,
-        statement=statement,
-        published=published,
-        measured=measured,
-        interval=interval,
-        unit="error barrier on test examples (fraction)",
-        rule=f"mean error barrier {side} {WORTH_THE_NAME:g} (95 % interval over {len(heights)} pairs)",
-        verdict=decide(measured, interval, WORTH_THE_NAME),
-        note=f"Barriers of the train loss {_words(losses)} nats."
-        + ("" if interval else " An interval needs two pairs."),
-    )
+    note = f"Barriers of the train loss {_words(losses)} nats."
+    return barrier_claim(claim_id, statement, published, _heights(profiles), side, examples=examples, note=note)
 
 
 def _heights(profiles: Sequence[Profile]) -> list[float]:

@@ -1,0 +1,45 @@
+"""The claim that studies of weight space share: is there a barrier worth the name?
+
+One that raises the error by more than 2 percentage points above the chord of the ends, the threshold of Frankle et al.
+(2020) for one basin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from orograph.results import Claim
+from orograph.studies.statistics import above, at_most, finite_mean, height_interval
+
+SAME_MOUNTAIN = 0.02
+
+
+def barrier_claim(
+    claim_id: str,
+    statement: str,
+    published: str,
+    heights: Sequence[float],
+    side: Literal["above", "at most"],
+    *,
+    examples: int,
+    note: str = "",
+) -> Claim:
+    """Whether the mean of error barriers (fractions) lies above the threshold, or at most there.
+
+    ``examples`` were measured on, so that one of them is the smallest step of an error.
+    """
+    measured, interval = finite_mean(heights), height_interval(heights, resolution=1 / examples if examples else 0.0)
+    decide = above if side == "above" else at_most
+    return Claim(
+        id=claim_id,
+        statement=statement,
+        published=published,
+        measured=measured,
+        interval=interval,
+        unit="error barrier (fraction)",
+        rule=f"mean error barrier {side} {SAME_MOUNTAIN:g} (95 % interval of a mean height over {len(heights)} pairs, "
+        "taken as independent)",
+        verdict=decide(measured, interval, SAME_MOUNTAIN),
+        note=note if interval else f"{note} An interval needs at least two pairs.".strip(),
+    )
