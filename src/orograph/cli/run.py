@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from orograph.basics.errors import StoreError
+from orograph.basics.errors import StoreError, UsageError
 from orograph.basics.progress import duration, open_board
 from orograph.cli.output import parse, tell
 from orograph.cli.stdout import deliver
 from orograph.results import StudyResult
-from orograph.studies.options import build, read_study
+from orograph.studies.options import build, paper, read_study
 from orograph.studies.registry import DEFAULT, find
 
 
@@ -26,6 +26,8 @@ class RunOptions:
     """Where tasks run: in this process, or in one for each processor."""
     workers: int | None = None
     """How many processes."""
+    paper: str | None = None
+    """Start from the size of a published experiment: its data, network and training; PAPERS."""
     json: bool = False
     """Print one JSON object on stdout: study, claims, cost, report."""
     dry_run: bool = False
@@ -43,8 +45,22 @@ def main(words: list[str]) -> None:
         if name.endswith(".toml"):
             name, given = read_study(Path(name))
     study = find(name)
-    options, how = _parse(study.options, words, study.name, build(study.options, given))
+    size = _paper_size(words)
+    if size is not None and given:
+        raise UsageError("a study file has options of its own; leave --paper out, or name the study instead")
+    default = build(study.options, given) if size is None else paper(study.options, size)
+    options, how = _parse(study.options, words, study.name, default)
     _run(study.name, options, how)
+
+
+def _paper_size(words: list[str]) -> str | None:
+    """What --paper says; needed before the other flags are read, as it changes their defaults."""
+    for at, word in enumerate(words):
+        if word == "--paper" and at + 1 < len(words):
+            return words[at + 1]
+        if word.startswith("--paper="):
+            return word.removeprefix("--paper=")
+    return None
 
 
 def _parse(cls: type[Any], words: list[str], name: str, default: Any) -> tuple[Any, RunOptions]:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         Collected,
         dropout,
         fge,
+        gather,
         independent,
         no_cycle,
         single_cycle,
@@ -53,9 +54,8 @@ _WITH_TORCH = {
     "mean_weights": "averaging",
     "save": "folder",
     "soup": "averaging",
-    **dict.fromkeys(
-        ("Collected", "dropout", "fge", "independent", "no_cycle", "single_cycle", "snapshot", "swa"), "collecting"
-    ),
+    **dict.fromkeys(("Collected", "dropout", "fge", "gather", "independent"), "collecting"),
+    **dict.fromkeys(("no_cycle", "single_cycle", "snapshot", "swa"), "collecting"),
 }
 
 __all__ = [
@@ -82,6 +82,7 @@ __all__ = [
     "fge",
     "fit_power_law",
     "folds",
+    "gather",
     "independent",
     "load",
     "log_softmax",

@@ -76,7 +76,7 @@ def ask(
         labels.cpu().numpy(),
         records,
         part=part,
-        provenance=objective.provenance("predictions", Cost(), citations=("ashukha2020",)),
+        provenance=objective.provenance("predictions", Cost(), citations=("ashukha2020",)).with_cost(objective.cost),
     )
 
 

@@ -7,7 +7,7 @@ et al. 2017 (snapshots and their baselines), Garipov et al. 2018 (FGE), Izmailov
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -112,19 +112,7 @@ class _Plan:
     def collect(self, method: str, cycles: Cycles, runs: int) -> Collected:
         """``runs`` runs under ``cycles``, all networks pooled."""
         _require_runs(runs)
-        found = [self.fit(method, run, cycles) for run in range(runs)]
-        members, records, spent = [], [], 0
-        for index, run in enumerate(found):
-            wanted = set(cycles.collected(int(run.steps[-1]), _per_epoch(run)))
-            spent += run.provenance.cost.backward
-            for checkpoint in run.checkpoints:
-                if checkpoint.step in wanted:
-                    weights = as_weights(checkpoint)
-                    members.append(weights)
-                    name = f"{method} {index}.{len(members)}"
-                    records.append(_member(name, method, run, checkpoint.step, weights))
-        ledger = Ledger(train=spent)
-        return Collected(method, tuple(members), tuple(records), tuple(found), ledger, self.budget)
+        return gather(method, [self.fit(method, run, cycles) for run in range(runs)], self.budget)
 
 
 def independent(network: Network, data: Any, recipe: Recipe, *, count: int = 1, **options: Any) -> Collected:
@@ -138,7 +126,7 @@ def independent(network: Network, data: Any, recipe: Recipe, *, count: int = 1, 
     plan = _plan(network, data, recipe, options)
     _require_runs(count, "count")
     runs = [plan.fit("independent", run) for run in range(count)]
-    return _finals("independent", runs, plan.budget)
+    return gather("independent", runs, plan.budget)
 
 
 def dropout(
@@ -151,7 +139,7 @@ def dropout(
     plan = _plan(lambda seed: _dropping(network, data, seed, rate), data, recipe, options)
     _require_runs(count, "count")
     runs = [plan.fit("dropout", run) for run in range(count)]
-    return _finals("dropout", runs, plan.budget)
+    return gather("dropout", runs, plan.budget)
 
 
 def snapshot(
@@ -191,7 +179,7 @@ def single_cycle(
     _require_runs(cycles, "cycles")
     short = replace(recipe, epochs=recipe.epochs / cycles, measure_every=recipe.epochs / cycles)
     found = [plan.fit("single cycle", run, Snapshots(1, lr), short) for run in range(cycles * runs)]
-    return _finals("single cycle", found, plan.budget)
+    return gather("single cycle", found, plan.budget)
 
 
 def fge(
@@ -289,14 +277,21 @@ def _plan(network: Network, data: Any, recipe: Recipe, options: dict[str, Any]) 
     return _Plan(network, data, recipe, **{**known, **options})
 
 
-def _finals(method: str, runs: list[Run], budget: int) -> Collected:
-    members = tuple(as_weights(run.final) for run in runs)
-    records = tuple(
-        _member(f"{method} {index}", method, run, run.final.step, weights)
-        for index, (run, weights) in enumerate(zip(runs, members, strict=True))
-    )
+def gather(method: str, runs: Sequence[Run], budget: int) -> Collected:
+    """What the cycles of ``runs`` collected, all pooled; of a run without cycles its last network.
+
+    ``budget`` is one 1B in examples.
+    """
+    members, records = [], []
+    for run in runs:
+        wanted = set(run.provenance.options.get("collected") or [run.final.step])
+        kept = [checkpoint for checkpoint in run.checkpoints if checkpoint.step in wanted]
+        for number, checkpoint in enumerate(kept, start=1):
+            members.append(as_weights(checkpoint))
+            name = f"{run.name}.{number}" if len(kept) > 1 else run.name
+            records.append(_member(name, method, run, checkpoint.step, members[-1]))
     spent = Ledger(train=sum(run.provenance.cost.backward for run in runs))
-    return Collected(method, members, records, tuple(runs), spent, budget)
+    return Collected(method, tuple(members), tuple(records), tuple(runs), spent, budget)
 
 
 def _member(name: str, method: str, run: Run, step: int, weights: Weights) -> Member:
@@ -304,10 +299,6 @@ def _member(name: str, method: str, run: Run, step: int, weights: Weights) -> Me
     return Member(
         name, method, run.name, seed, step, weights.fingerprint(), "recalibrate" if method == "swa" else "frozen"
     )
-
-
-def _per_epoch(run: Run) -> int:
-    return round(int(run.steps[-1]) / float(run.epochs[-1]))
 
 
 def _require_runs(runs: int, name: str = "runs") -> None:

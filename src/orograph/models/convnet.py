@@ -11,7 +11,7 @@ from collections import OrderedDict
 from torch import Tensor, nn
 
 from orograph.basics.errors import UsageError
-from orograph.models.sizes import ImageSize, check_ends, height_and_width
+from orograph.models.sizes import ImageSize, check_dropout, check_ends, height_and_width
 
 
 class ConvNet(nn.Module):
@@ -23,6 +23,7 @@ class ConvNet(nn.Module):
     image_size: side in pixels or (height, width), at least 8, so that three poolings leave a pixel.
     width: channels of the first convolution.
     batch_norm: normalise after each convolution (which then has no bias).
+    dropout: share of units dropped after each pooling.
 
     Initial values: PyTorch's default, weights and biases uniform in ``±1/sqrt(fan_in)``; batch norm 1 and 0.
 
@@ -37,12 +38,14 @@ class ConvNet(nn.Module):
         *,
         width: int = 16,
         batch_norm: bool = False,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         check_ends(classes, channels, network="convnet")
         rows, columns = height_and_width(image_size, network="convnet", least=8)
         if width < 1 or width != int(width):
             raise UsageError(f"convnet's width is its first number of channels, a whole number from 1, not {width}")
+        check_dropout(dropout)
         layers: OrderedDict[str, nn.Module] = OrderedDict()
         fan = channels
         for number, outputs in enumerate((int(width), 2 * int(width), 2 * int(width)), start=1):
@@ -51,6 +54,8 @@ class ConvNet(nn.Module):
                 layers[f"bn{number}"] = nn.BatchNorm2d(outputs)
             layers[f"relu{number}"] = nn.ReLU()
             layers[f"pool{number}"] = nn.MaxPool2d(2)
+            if dropout:
+                layers[f"dropout{number}"] = nn.Dropout(dropout)
             fan = outputs
         self.features = nn.Sequential(layers)
         self.flatten = nn.Flatten()

@@ -19,6 +19,7 @@ from markupsafe import Markup
 
 from orograph.results import (
     Alignment,
+    Comparison,
     Distances,
     Evaluation,
     Line,
@@ -56,6 +57,7 @@ _PROPORTIONS: dict[type[Result], float] = {
     MemorySplit: 0.95,
     Predictions: 0.72,
     Evaluation: 0.85,
+    Comparison: 0.95,
 }
 
 _READINGS: dict[type[Result], str] = {
@@ -64,6 +66,7 @@ _READINGS: dict[type[Result], str] = {
     Distances: "Each cell is the Euclidean distance between the weights of two networks.",
     Run: "Loss falls and accuracy rises as training goes on; a widening gap to the dotted curve is overfitting.",
     Line: "A hump between the two marked networks is a barrier: they lie in different basins.",
+    Comparison: "Several curves over one axis, a panel for each quantity.",
     StudyResult: "One row for each claim.",
     Path: "A curve that stays low where the straight line rises: the networks are joined, though not by a line.",
     Routes: "Ways between the same two networks: where one stays low and another rises, it is the way that matters.",

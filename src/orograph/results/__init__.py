@@ -1,6 +1,7 @@
 """What verbs return: frozen records of arrays with units and provenance. Nothing here imports torch."""
 
 from orograph.results.alignment import Alignment, FrozenAxis
+from orograph.results.comparison import Comparison, Series
 from orograph.results.distances import Distances
 from orograph.results.evaluation import Evaluation
 from orograph.results.ledger import Ledger
@@ -25,6 +26,7 @@ __all__ = [
     "CalibratedNLL",
     "Checkpoint",
     "Claim",
+    "Comparison",
     "Cost",
     "Disagreement",
     "Distances",
@@ -51,6 +53,7 @@ __all__ = [
     "Run",
     "Scores",
     "Section",
+    "Series",
     "StudyResult",
     "Summary",
     "Surface",

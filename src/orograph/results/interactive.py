@@ -41,6 +41,7 @@ def figure(result: Result, *, kind: Kind = "contour", quantity: Quantity | None 
         This kind of result has no figure.
     """
     from orograph.results import (  # noqa: F401  register their figures
+        interactive_comparison,
         interactive_ensembles,
         interactive_laws,
         interactive_paths,

@@ -158,12 +158,13 @@ def panels(titles: list[str], below: str, **more: Any) -> Any:
     drawn = sheet(xaxis=axis(below, anchor=f"y{count}", **more), hovermode="closest")
     for row, title in enumerate(titles):
         top = 1 - row * (height + gap)
-        drawn.update_layout({_upright(row): axis("", domain=[max(top - height, 0.0), top])})
+        drawn.update_layout({upright(row): axis("", domain=[max(top - height, 0.0), top])})
         heading(drawn, title, str(row + 1) if row else "")
     return drawn.update_layout(legend_y=1.07)
 
 
-def _upright(row: int) -> str:
+def upright(row: int) -> str:
+    """The name of a panel's upright axis in the layout."""
     return f"yaxis{row + 1 if row else ''}"
 
 
@@ -185,4 +186,4 @@ def _scale(drawn: Any, row: int, name: str, values: list[Any]) -> None:
     limits = wide_limits(values, name)
     if limits is not None:
         style = log_axis("", limits, 5)
-        drawn.update_layout({_upright(row): {key: style[key] for key in ("type", "range", "tickvals", "ticktext")}})
+        drawn.update_layout({upright(row): {key: style[key] for key in ("type", "range", "tickvals", "ticktext")}})

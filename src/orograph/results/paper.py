@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orograph.basics.errors import UsageError
+from orograph.results.comparison import Comparison
 from orograph.results.distances import Distances
 from orograph.results.line import Line
 from orograph.results.palette import BLUE, DISTANCE_SCALE, FAINT, GREEN, INK, ORANGE, VERMILLION
@@ -51,6 +52,7 @@ def draw(result: Result, ax: Axes | None = None) -> Figure:
     from matplotlib.figure import Figure, SubFigure
 
     from orograph.results import (  # noqa: F401  register their drawings
+        paper_comparison,
         paper_ensembles,
         paper_laws,
         paper_paths,
@@ -58,7 +60,7 @@ def draw(result: Result, ax: Axes | None = None) -> Figure:
     )
 
     if ax is None:
-        tall = isinstance(result, (Surface, Trajectory, Path, Routes, PowerLaw, MemorySplit))
+        tall = isinstance(result, (Surface, Trajectory, Path, Routes, PowerLaw, MemorySplit, Comparison))
         size = (5.6, 5.6) if tall else (5.6, 4.0)
         if isinstance(result, StudyResult):
             size = (7.0, 0.6 + 0.5 * len(result.claims))

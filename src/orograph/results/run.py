@@ -37,6 +37,7 @@ class Run(Result):
     learning_rate : (E,) at the end of the epoch; gradient_norm : (E,) mean over the epoch's steps, before clipping
     weight_norm : (E,) and ``distance_from_start`` : (E,) in weight-space length
     checkpoints : saved moments, in order of their step
+    distance_from_cycles : (E,) from the network at which the run's cycles began, NaN before; None without cycles
     """
 
     name: str
@@ -53,6 +54,7 @@ class Run(Result):
     weight_norm: NDArray[np.float64]
     distance_from_start: NDArray[np.float64]
     checkpoints: tuple[Checkpoint, ...]
+    distance_from_cycles: NDArray[np.float64] | None = None
 
     title: ClassVar[str] = "run"
 

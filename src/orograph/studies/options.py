@@ -29,6 +29,16 @@ def build(cls: type[_T], values: Mapping[str, Any], base: _T | None = None) -> _
     return _build(cls, _nested(values), base, "")
 
 
+def paper(cls: type[_T], name: str) -> _T:
+    """The options that repeat a published experiment at its own size. Raises UsageError for an unknown one."""
+    papers: Mapping[str, Mapping[str, Any]] = getattr(cls, "papers", {})
+    if not papers:
+        raise UsageError("this study has no published size of its own to repeat; leave --paper out")
+    if name not in papers:
+        raise UsageError(f"unknown paper size {name!r}{nearest(name, papers)}; use one of {', '.join(papers)}")
+    return build(cls, papers[name])
+
+
 def read_study(path: Path) -> tuple[str, dict[str, Any]]:
     """The study's name and options in a TOML file. Raises UsageError with one line for a file that cannot be used."""
     try:

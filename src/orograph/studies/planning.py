@@ -28,9 +28,17 @@ class Planner:
         """A seed for each stream of a run, from its place in the study."""
         return {stream: derive(self.options.seed, arm, name, stream) for stream in _STREAMS}
 
-    def train(self, task: str, name: str, recipe: Recipe, streams: dict[str, int], start: Point | None = None) -> Task:
-        """Train a run called ``name``."""
-        arguments = {**self.base, "name": name, "recipe": asdict(recipe), "streams": streams, "start": start}
+    def train(
+        self,
+        task: str,
+        name: str,
+        recipe: Recipe,
+        streams: dict[str, int],
+        start: Point | None = None,
+        **more: Any,
+    ) -> Task:
+        """Train a run called ``name``; ``more`` arguments of the task are ``cycles``, and another ``model``."""
+        arguments = {**self.base, "name": name, "recipe": asdict(recipe), "streams": streams, "start": start, **more}
         return self.task(task, "tasks:train", arguments, (start[0],) if start else (), self.training(recipe))
 
     def training(self, recipe: Recipe) -> float:

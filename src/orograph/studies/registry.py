@@ -56,6 +56,22 @@ _STUDIES = {
             plan_at="orograph.studies.mode_connectivity.plan:plan",
             conclude_at="orograph.studies.mode_connectivity.conclusion:conclude",
         ),
+        Study(
+            name="fast-ensembling",
+            title="What is the best ensemble that one training budget buys?",
+            source="Garipov et al. 2018 (fast geometric ensembling); Huang et al. 2017 (snapshots)",
+            options_at="orograph.studies.fast_ensembling.options:FastEnsembling",
+            plan_at="orograph.studies.fast_ensembling.plan:plan",
+            conclude_at="orograph.studies.fast_ensembling.conclusion:conclude",
+        ),
+        Study(
+            name="snapshot-ensembles",
+            title="What does a cyclic learning rate buy within one training run?",
+            source="Huang et al. 2017 (snapshot ensembles)",
+            options_at="orograph.studies.snapshot_ensembles.options:SnapshotEnsembles",
+            plan_at="orograph.studies.snapshot_ensembles.plan:plan",
+            conclude_at="orograph.studies.snapshot_ensembles.conclusion:conclude",
+        ),
     )
 }
 DEFAULT = "initial-values"

@@ -17,7 +17,7 @@ from orograph.execute.executors import check_executor
 from orograph.execute.schedule import task_keys
 from orograph.results import StudyResult
 from orograph.store import Store
-from orograph.studies.options import build, read_study, write_study
+from orograph.studies.options import build, paper, read_study, write_study
 from orograph.studies.registry import Study, find, known
 from orograph.studies.subject import Subject
 
@@ -40,6 +40,7 @@ class Plan:
 def resolve(study: str | Path | Any = "initial-values", options: Mapping[str, Any] | None = None) -> tuple[Study, Any]:
     """A study and its options, from a name, a TOML file, or an instance of a study's options."""
     values = dict(options or {})
+    size = values.pop("paper", None)
     if is_dataclass(study) and not isinstance(study, type):
         for entry in known():
             if isinstance(study, entry.options):
@@ -52,7 +53,7 @@ def resolve(study: str | Path | Any = "initial-values", options: Mapping[str, An
         entry = find(name)
         return entry, build(entry.options, values, build(entry.options, content))
     entry = find(str(study))
-    return entry, build(entry.options, values)
+    return entry, build(entry.options, values, None if size is None else paper(entry.options, size))
 
 
 def plan(study: str | Path | Any = "initial-values", *, out: str | Path | None = None, **options: Any) -> Plan:
@@ -89,7 +90,8 @@ def run(
     executor : "processes" (one for each processor) or "local" (this process); the results are the same
     workers : how many processes
     board : where progress is shown
-    options : the study's options; nested ones as mappings or dotted keys (``**{"train.epochs": 3}``)
+    options : the study's options; nested ones as mappings or dotted keys (``**{"train.epochs": 3}``). ``paper`` names
+        a published experiment whose size the others start from, where the study is given by its name.
 
     Raises
     ------

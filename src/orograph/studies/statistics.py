@@ -23,6 +23,25 @@ def mean_interval(values: ArrayLike, level: float = 0.95) -> Interval | None:
     return float(found.mean()) - reach, float(found.mean()) + reach
 
 
+def difference_interval(
+    values: ArrayLike, by_example: ArrayLike, level: float = 0.95, *, resolution: float = 0.0
+) -> Interval | None:
+    """Interval of the mean of ``values`` (R,), one from each repetition, all measured on the same N examples.
+
+    ``by_example`` (N,) is what each example adds to the mean. Other repetitions would differ (Student's t over R), and
+    so would other examples (a normal interval over N); the two reaches add in squares. None for fewer than two values.
+
+    ``resolution`` is the smallest step in which a value is measured (one example): equal ones are taken to vary by it.
+    """
+    found, each = np.asarray(values, dtype=np.float64), np.asarray(by_example, dtype=np.float64)
+    if len(found) < 2 or not np.isfinite(found).all() or not np.isfinite(each).all():
+        return None
+    repeated = _reach(max(float(found.std(ddof=1)), resolution), len(found), level)
+    sampled = float(stats.norm.ppf((1 + level) / 2)) * float(each.std(ddof=1)) / math.sqrt(len(each))
+    reach = math.hypot(repeated, sampled)
+    return float(found.mean()) - reach, float(found.mean()) + reach
+
+
 def _reach(spread: float, count: int, level: float) -> float:
     return float(stats.t.ppf((1 + level) / 2, count - 1)) * spread / math.sqrt(count)
 

@@ -20,7 +20,7 @@ from orograph.objective import Objective
 from orograph.results import Checkpoint, Result, Run
 from orograph.studies.options import build as build_options
 from orograph.studies.subject import load_data
-from orograph.train import Recipe, Streams, fit
+from orograph.train import Cycles, Recipe, Streams, fit
 from orograph.weights import Weights
 
 Files = dict[str, Path]
@@ -34,6 +34,7 @@ def train(context: TaskContext) -> Files:
     start = None
     if arguments["start"]:
         start = pick(context, *arguments["start"])
+    cycles = arguments.get("cycles")
     run = fit(
         model,
         data,
@@ -44,6 +45,7 @@ def train(context: TaskContext) -> Files:
         name=arguments["name"],
         device=arguments["device"],
         progress=context.progress,
+        cycles=None if cycles is None else Cycles.from_dict(cycles),
     )
     return store_run(run, context.folder)
 

@@ -21,17 +21,20 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from orograph.basics.errors import UsageError
+from orograph.basics.errors import UsageError, nearest
 from orograph.train.recipe import Recipe
 from orograph.train.schedule import learning_rates
 
 Rates = NDArray[np.float64]
+_WATCHED = 8  # measurements of each cycle
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,25 @@ class Cycles(ABC):
     @abstractmethod
     def collected(self, total: int, per_epoch: int) -> tuple[int, ...]:
         """The numbers of steps done when a network is collected, ascending."""
+
+    def begin(self, total: int, per_epoch: int) -> int:
+        """The number of steps done when the cycles begin; the whole run belongs to them unless a subclass says."""
+        return 0
+
+    def watched(self, total: int, per_epoch: int) -> set[int]:
+        """Steps at which a run is measured: where cycles begin, where networks are collected, and 7 between."""
+        corners = [self.begin(total, per_epoch), *self.collected(total, per_epoch)]
+        between = (np.linspace(low, high, _WATCHED + 1) for low, high in pairwise(corners))
+        return set(corners) | {round(step) for steps in between for step in steps}
+
+    @staticmethod
+    def from_dict(options: Mapping[str, Any]) -> Cycles:
+        """The schedule of :meth:`to_dict`. Raises UsageError for an unknown one."""
+        kinds = {kind.name: kind for kind in (Snapshots, NoCycle, FastGeometric, Averaging)}
+        chosen = {name: value for name, value in options.items() if name != "name"}
+        if options["name"] not in kinds:
+            raise UsageError(f"unknown cycles {options['name']!r}{nearest(options['name'], kinds)}")
+        return kinds[options["name"]](**chosen)
 
     def to_dict(self) -> dict[str, Any]:
         """Name and options, as JSON types."""
@@ -126,6 +148,9 @@ class FastGeometric(Cycles):
         begin, length, members = self.plan(total, per_epoch)
         return tuple(begin + length // 2 + k * length for k in range(members))
 
+    def begin(self, total: int, per_epoch: int) -> int:
+        return self.plan(total, per_epoch)[0]
+
     def plan(self, total: int, per_epoch: int) -> tuple[int, int, int]:
         """The step at which the triangles begin, their even length in steps, and the number of networks."""
         length = max(2 * round(self.cycle * per_epoch / 2), 2)
@@ -159,6 +184,9 @@ class Averaging(Cycles):
         progress = np.arange(total) / max(self.start * total, 1)
         fallen = np.clip((progress - 0.5) / 0.4, 0.0, 1.0)
         return np.asarray(recipe.lr + (self.lr - recipe.lr) * fallen)
+
+    def begin(self, total: int, per_epoch: int) -> int:
+        return math.ceil(self.start * total)
 
     def collected(self, total: int, per_epoch: int) -> tuple[int, ...]:
         gap = max(round(self.every * per_epoch), 1)

@@ -73,8 +73,8 @@ def fit(
         folder of a run that was interrupted, or killed, continues it and ends with the bits of an undisturbed run; on
         that of a finished run it returns at once. Without ``out`` checkpoints are kept in memory.
     progress : called with (steps done, steps in all) after each step
-    cycles : a schedule in place of the recipe's, whose networks are kept as checkpoints too (see
-        :mod:`orograph.train.cycles`)
+    cycles : a schedule in place of the recipe's, whose networks are kept as checkpoints too, and whose cycles are
+        measured eight times each (see :mod:`orograph.train.cycles`)
     snapshot_every : epochs between snapshots, from which a killed run continues; does not influence the result
 
     Returns
@@ -129,7 +129,7 @@ def fit(
                 return finished
         training = _Training(loop, recipe, objective, origin, folder, snapshot_every)
         if cycles is not None:
-            training.kept |= set(cycles.collected(loop.total, batches.per_epoch))
+            training.follow(cycles)
         training.until_the_end(progress)
         provenance = Provenance(
             method="training",
@@ -137,7 +137,7 @@ def fit(
                 "recipe": request["recipe"],
                 "loss": request["loss"],
                 "start": request["start"],
-                **({} if cycles is None else {"cycles": request["cycles"]}),
+                **({} if cycles is None else {"cycles": request["cycles"], "collected": training.collected}),
                 **({"precision": f"auto: bf16 is {speed_of_bf16(place):.1f} times as fast"} if asked == "auto" else {}),
             },
             seeds=request["streams"],
@@ -178,10 +178,20 @@ class _Training:
         self.kept = {steps_at(epochs, per_epoch) for epochs in recipe.checkpoints} | {0, total}
         # After the last step the finished run is written instead.
         self.snapshots = steps_every(snapshot_every, per_epoch, total) - {total} if folder is not None else set()
+        self.collected: list[int] = []
+        self._cycles_begin: int | None = None
+        self._cycles_from: Weights | None = None
         self._waiting = list(recipe.checkpoint_accuracies)
         self._tested = 0  # examples, over all measurements
         self._seconds = (0.0, 0.0)  # processor and wall time of the sessions before this one
         self._began = (process_time(), perf_counter())
+
+    def follow(self, cycles: Cycles) -> None:
+        """Keep the networks of ``cycles`` and that from which they begin, and measure along them."""
+        plan = self.loop.total, self.loop.batches.per_epoch
+        self.collected, self._cycles_begin = list(cycles.collected(*plan)), cycles.begin(*plan)
+        self.kept |= {self._cycles_begin, *self.collected}
+        self.measured |= cycles.watched(*plan)
 
     def until_the_end(self, progress: Progress | None) -> None:
         """Continue from the latest snapshot, or begin, and train until the recipe's end or its accuracy."""
@@ -237,8 +247,21 @@ class _Training:
             gradient_norm=gradient_norm,
             weight_norm=weight_norm,
             distance_from_start=weights.distance(self.origin),
+            distance_from_cycles=self._distance_from_cycles(weights),
         )
         return accuracy
+
+    def _distance_from_cycles(self, weights: Weights) -> float | None:
+        """None before the cycles, and where there are none."""
+        if self._cycles_begin is None or self.loop.step < self._cycles_begin:
+            return None
+        if self.loop.step == self._cycles_begin:
+            self._cycles_from = weights.copy()
+        elif self._cycles_from is None:  # continued: the moment was kept
+            assert self.folder is not None
+            kept = next(c for c in self.history.checkpoints if c.step == self._cycles_begin)
+            self._cycles_from = _weights(self.folder.resolved([kept])[0]).to(weights.vector.device)
+        return weights.distance(self._cycles_from)
 
     def _targets(self, accuracy: float | None) -> tuple[bool, bool]:
         """Whether a checkpoint's accuracy was reached for the first time, and whether that of the end was."""

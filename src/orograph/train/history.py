@@ -20,6 +20,7 @@ METRICS = (
     "gradient_norm",
     "weight_norm",
     "distance_from_start",
+    "distance_from_cycles",
 )
 
 
@@ -68,7 +69,7 @@ class History:
     ) -> Run:
         """The result. ``test_accuracy`` is None where it was never measured."""
         columns = {key: np.array(column, dtype=np.float64) for key, column in self.metrics.items()}
-        accuracy = columns.pop("test_accuracy")
+        accuracy, cycles = columns.pop("test_accuracy"), columns.pop("distance_from_cycles")
         return Run(
             name=name,
             recipe=recipe,
@@ -76,6 +77,7 @@ class History:
             epochs=np.array(self.epochs, dtype=np.float64),
             steps=np.array(self.steps, dtype=np.int64),
             test_accuracy=None if np.isnan(accuracy).all() else accuracy,
+            distance_from_cycles=None if np.isnan(cycles).all() else cycles,
             checkpoints=tuple(self.checkpoints if checkpoints is None else checkpoints),
             provenance=provenance,
             **columns,

@@ -21,7 +21,11 @@ from orograph.train.history import METRICS
 from orograph.train.reading import RECORDING_FORMAT, read_recording, read_rows, recorded_run
 from orograph.weights import Weights
 
-_COMPUTED = ("weight_norm", "distance_from_start")  # by the recorder, wherever it keeps a checkpoint
+_COMPUTED = (
+    "weight_norm",
+    "distance_from_start",
+    "distance_from_cycles",
+)  # by the recorder, wherever it keeps a checkpoint
 
 
 class Recorder:

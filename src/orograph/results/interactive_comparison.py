@@ -1,0 +1,63 @@
+"""Interactive figures: curves to be compared, a panel for each quantity."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from orograph.results.comparison import Comparison, Series
+from orograph.results.interactive import drawable, log_axis, plotting, safe
+from orograph.results.interactive_paths import panels, upright
+from orograph.results.paper_comparison import colour_of, together
+from orograph.results.relief import number, short
+from orograph.results.scales import log_padded
+
+_MARKS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross")
+_LOGARITHMIC = ("type", "range", "tickvals", "ticktext")
+
+
+@plotting.register(Comparison)
+def _comparison(result: Comparison) -> Any:
+    across = safe(result.across) + (f"; bars: {safe(result.bars)}" if result.bars else "")
+    drawn = panels([safe(title) for title in result.quantities], across)
+    for row, title in enumerate(result.quantities):
+        for index, (name, one) in enumerate(result.series.items()):
+            drawn.add_scatter(**_curve(result, one, row, index, name))
+        if title in result.logarithmic:
+            _make_logarithmic(drawn, upright(row), together(result, row))
+    if result.across in result.logarithmic:
+        _make_logarithmic(drawn, "xaxis", together(result, None))
+    return drawn
+
+
+def _curve(result: Comparison, one: Series, row: int, index: int, name: str) -> dict[str, Any]:
+    colour, values = colour_of(index), one.values[row]
+    points = one.labels or tuple(f"{result.across} {number(x)}" for x in one.x)
+    spread = [""] * len(one.x) if one.spread is None else [f" ± {number(value, 2)}" for value in one.spread[row]]
+    style: dict[str, Any] = {
+        "x": one.x,
+        "y": drawable(values),
+        "yaxis": f"y{row + 1}",
+        "name": safe(short(name)),
+        "legendgroup": str(index),
+        "showlegend": row == 0,
+        "hovertext": [
+            f"<b>{safe(name)}</b><br>{safe(where)}<br>{safe(result.quantities[row])} {number(value)}{more}"
+            for where, value, more in zip(points, values, spread, strict=True)
+        ],
+        "hoverinfo": "text",
+        "mode": ("lines+markers" if len(one.x) <= 24 else "lines") if one.joined else "markers",
+        "line": {"color": colour, "width": 2.5},
+        "marker": {"color": colour, "size": 7, "symbol": _MARKS[index % len(_MARKS)]},
+    }
+    if not one.joined:
+        style["marker"] |= {"size": 10, "symbol": style["marker"]["symbol"] + "-open", "line": {"width": 2}}
+    if one.spread is not None:
+        style["error_y"] = {"type": "data", "array": np.nan_to_num(one.spread[row]), "color": colour, "thickness": 1.2}
+    return style
+
+
+def _make_logarithmic(drawn: Any, place: str, values: Any) -> None:
+    style = log_axis("", log_padded(values), 6)
+    drawn.update_layout({place: {key: style[key] for key in _LOGARITHMIC}})

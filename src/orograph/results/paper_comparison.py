@@ -1,0 +1,62 @@
+"""Figures for a paper: curves to be compared, a panel for each quantity."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orograph.results.comparison import Comparison
+from orograph.results.palette import series_colour
+from orograph.results.paper import drawing, label, legend_below, log_axis
+from orograph.results.paper_paths import panels
+from orograph.results.relief import short
+from orograph.results.scales import log_padded
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MARKS = ("o", "s", "D", "^", "v", "P")
+
+
+def colour_of(index: int) -> str:
+    """The colour of the curve number ``index``, darkest first."""
+    return series_colour((5, 2, 4, 3, 0, 1)[index % 6])
+
+
+def together(result: Comparison, row: int | None) -> NDArray[np.float64]:
+    """All values of the quantity ``row``, or all places on the horizontal axis."""
+    each = [one.x if row is None else one.values[row] for one in result.series.values()]
+    return np.concatenate(each) if each else np.empty(0)
+
+
+@drawing.register(Comparison)
+def _comparison(result: Comparison, ax: Axes) -> None:
+    rows = panels(ax, len(result.quantities))
+    for row, (panel, title) in enumerate(zip(rows, result.quantities, strict=True)):
+        for index, (name, one) in enumerate(result.series.items()):
+            spread = None if one.spread is None else np.nan_to_num(one.spread[row])
+            few = len(one.x) <= 24 or not one.joined
+            panel.errorbar(
+                one.x,
+                np.where(np.isfinite(one.values[row]), one.values[row], np.nan),
+                spread,
+                color=colour_of(index),
+                ls="-" if one.joined else "none",
+                marker=MARKS[index % len(MARKS)] if few else "",
+                ms=4 if one.joined else 6,
+                mfc=colour_of(index) if one.joined else "none",
+                capsize=2,
+                elinewidth=1,
+                label=label(short(name)),
+            )
+        panel.set_ylabel(label(title).replace(" (", "\n("), fontsize="small")
+        if title in result.logarithmic:
+            log_axis(panel, log_padded(together(result, row)), 5, "y")
+        if result.across in result.logarithmic:
+            log_axis(panel, log_padded(together(result, None)), 9)
+        if panel is not rows[-1]:
+            panel.set_xticklabels([])
+    rows[-1].set_xlabel(label(result.across) + (f"; bars: {result.bars}" if result.bars else ""))
+    legend_below(rows[-1], *rows[0].get_legend_handles_labels())

@@ -1,0 +1,1 @@
+"""What is the best ensemble that one training budget buys?"""

@@ -1,0 +1,115 @@
+"""What pools of members are worth on the test examples, and claims about differences between methods."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orograph.ensemble import before_averaging, by_example, calibrated_nll, combine, folds, running
+from orograph.results import Claim, Predictions
+from orograph.studies.statistics import above, at_most, difference_interval, finite_mean, mean_interval
+
+_TWO = " An interval needs two repetitions."
+
+
+@dataclass(frozen=True, eq=False)
+class Standing:
+    """What one pool, or the mean of several, adds to the scores for each test example (N,): ``error`` (0 or 1 for one
+    pool) and calibrated NLL (nats) of the averaged probabilities."""
+
+    error: NDArray[np.float64]
+    calibrated: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, pool: Predictions, seed: int) -> Standing:
+        """The temperature is fitted on one half of the examples, before averaging, and scored on the other."""
+        wrong = by_example(combine(pool.logits), pool.labels)["error"]
+        halves = folds(len(pool.labels), seed=seed)
+        return cls(wrong, calibrated_nll(before_averaging(pool.logits, pool.labels), halves).by_example)
+
+    @classmethod
+    def members_of(cls, pool: Predictions, seed: int) -> Standing:
+        """The mean over the members by themselves."""
+        return cls.mean([cls.of(pool.subset([member]), seed) for member in range(len(pool))])
+
+    @classmethod
+    def mean(cls, each: Sequence[Standing]) -> Standing:
+        """The mean of several."""
+        return cls(np.mean([one.error for one in each], 0), np.mean([one.calibrated for one in each], 0))
+
+    def __sub__(self, other: Standing) -> Standing:
+        """The paired difference."""
+        return Standing(self.error - other.error, self.calibrated - other.calibrated)
+
+
+def joined(parts: Sequence[Predictions]) -> Predictions:
+    """All members of several runs."""
+    return reduce(lambda one, other: one.join(other), parts)
+
+
+def growth(pool: Predictions) -> NDArray[np.float64]:
+    """(2, M) error and NLL of the average of the first 1 … M members."""
+    each = [by_example(log_p, pool.labels) for log_p in running(pool.logits)]
+    return np.array([[float(found[name].mean()) for found in each] for name in ("error", "nll")])
+
+
+def mean_and_se(values: Sequence[float]) -> tuple[float, float]:
+    """The mean over repetitions and its standard error, NaN for one."""
+    spread = float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
+    return finite_mean(values), spread
+
+
+def gain_claim(
+    claim_id: str,
+    statement: str,
+    published: str,
+    gains: Sequence[Standing],
+    *,
+    unit: str,
+    bound: float = 0.0,
+    side: Literal["above", "at most"] = "above",
+) -> Claim:
+    """Whether the mean difference of test errors, a gain from each repetition, lies above ``bound`` (or at most there).
+
+    The interval is over repetitions and over test examples.
+    """
+    values = [float(gain.error.mean()) for gain in gains]
+    whole = Standing.mean(gains)
+    measured, examples = finite_mean(values), len(whole.error)
+    interval = difference_interval(values, whole.error, resolution=1 / examples)
+    decide = above if side == "above" else at_most
+    nats = ", ".join(f"{gain.calibrated.mean():.3g}" for gain in gains)
+    return Claim(
+        id=claim_id,
+        statement=statement,
+        published=published,
+        measured=measured,
+        interval=interval,
+        unit=unit,
+        rule=f"mean {side} {bound:g} (95 % interval over {len(gains)} repetitions and {examples:,} test examples)",
+        verdict=decide(measured, interval, bound),
+        note=f"The same in calibrated NLL: {nats} nats." + ("" if interval else _TWO),
+    )
+
+
+def ratio_claim(
+    claim_id: str, statement: str, published: str, ratios: Sequence[float], *, unit: str, bound: float
+) -> Claim:
+    """Whether the mean of ``ratios``, one from each repetition, is at most ``bound``."""
+    measured, interval = finite_mean(ratios), mean_interval(ratios)
+    return Claim(
+        id=claim_id,
+        statement=statement,
+        published=published,
+        measured=measured,
+        interval=interval,
+        unit=unit,
+        rule=f"mean at most {bound:g} (95 % interval over {len(ratios)} repetitions)",
+        verdict=at_most(measured, interval, bound),
+        note="" if interval else _TWO.strip(),
+    )

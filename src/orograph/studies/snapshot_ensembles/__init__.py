@@ -1,0 +1,1 @@
+"""What does a cyclic learning rate buy within one training run?"""
