@@ -44,11 +44,13 @@ if TYPE_CHECKING:
     )
     from orograph.ensemble.folder import load, save
     from orograph.ensemble.module import Ensemble
+    from orograph.ensemble.workers import average_workers
 
 _WITH_TORCH = {
     "Architecture": "architecture",
     "Ensemble": "module",
     "ask": "asking",
+    "average_workers": "workers",
     "evaluate": "asking",
     "load": "folder",
     "mean_weights": "averaging",
@@ -68,6 +70,7 @@ __all__ = [
     "TemperaturePlace",
     "after_averaging",
     "ask",
+    "average_workers",
     "before_averaging",
     "by_example",
     "calibrated_nll",

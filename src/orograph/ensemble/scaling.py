@@ -85,10 +85,7 @@ def power_law(
         )
         foretold = [Forecast(float(n), float(found.predict(n)), _ends(found.drawn(n))) for n in forecasts]
         if held_out:
-            law_there = found.drawn(held_out)
-            error = _ends(law_there[:, 0] - drawn.draws[:, -1])
-            predicted = float(found.predict(held_out))
-            foretold.append(Forecast(float(held_out), predicted, _ends(law_there), float(drawn.y[-1]), error))
+            foretold.append(_forecast(found, float(held_out), drawn.y[-1], drawn.draws[:, -1]))
         return replace(found, forecasts=tuple(foretold))
 
     return with_and_without(law, {"": predictions})
@@ -99,6 +96,7 @@ def width_law(
     *,
     axis: Literal["width", "parameters"],
     n: int = 1,
+    hold_out_largest: bool = False,
     temperature: TemperaturePlace = "before",
     weighted: bool = False,
     groups: int = 5,
@@ -108,7 +106,8 @@ def width_law(
 ) -> PowerLaw:
     """The law in the size of one network, for ensembles of ``n``: ``pools`` maps each size to its networks.
 
-    ``axis`` says what the sizes are; for convolutional networks the exponents differ by a factor of about two.
+    ``axis`` says what the sizes are; for convolutional networks the exponents differ by a factor of about two. With
+    ``hold_out_largest`` the law is fitted to all sizes but the largest, and asked for that.
     """
     if axis not in ("width", "parameters"):
         raise UsageError(f"unknown axis {axis!r}; say whether the sizes are 'width' or 'parameters'")
@@ -117,19 +116,30 @@ def width_law(
         widths = sorted(pools)
         resampling = Resampling(groups, partitions, resamples, seed)
         each = [Pool(pools[width], temperature, seed=seed).points([n], resampling) for width in widths]
-        return fit_power_law(
+        draws = np.concatenate([points.draws for points in each], axis=1)
+        found = fit_power_law(
             widths,
             [points.y[0] for points in each],
             axis=axis,
             se=[points.se[0] for points in each],
             groups=[points.groups[0] for points in each],
-            draws=np.concatenate([points.draws for points in each], axis=1),
+            fitted=[not hold_out_largest or width < widths[-1] for width in widths],
+            draws=draws,
             weighted=weighted,
             temperature=temperature,
             provenance=provenance_of(pools, "power law", temperature=temperature, n=n, seed=seed),
         )
+        if not hold_out_largest:
+            return found
+        return replace(found, forecasts=(_forecast(found, float(widths[-1]), each[-1].y[0], draws[:, -1]),))
 
     return with_and_without(law, same_examples(pools))
+
+
+def _forecast(law: PowerLaw, x: float, measured: float, drawn: Array) -> Forecast:
+    """What the law says at ``x`` beside what was ``measured`` there, and its resamples ``drawn`` (D,)."""
+    there = law.drawn(x)[:, 0]
+    return Forecast(x, float(law.predict(x)), _ends(there), float(measured), _ends(there - drawn))
 
 
 def same_examples(pools: Mapping[_Key, Predictions]) -> dict[_Key, Predictions]:

@@ -34,6 +34,7 @@ from orograph.results import (
     StudyResult,
     Surface,
     Trajectory,
+    Workers,
 )
 from orograph.results.interactive import Kind, figure
 from orograph.results.paper import draw
@@ -58,6 +59,7 @@ _PROPORTIONS: dict[type[Result], float] = {
     Predictions: 0.72,
     Evaluation: 0.85,
     Comparison: 0.95,
+    Workers: 0.95,
 }
 
 _READINGS: dict[type[Result], str] = {
@@ -67,6 +69,7 @@ _READINGS: dict[type[Result], str] = {
     Run: "Loss falls and accuracy rises as training goes on; a widening gap to the dotted curve is overfitting.",
     Line: "A hump between the two marked networks is a barrier: they lie in different basins.",
     Comparison: "Several curves over one axis, a panel for each quantity.",
+    Workers: "Where the average lies below the workers, it is better than each of them: they may be averaged.",
     StudyResult: "One row for each claim.",
     Path: "A curve that stays low where the straight line rises: the networks are joined, though not by a line.",
     Routes: "Ways between the same two networks: where one stays low and another rises, it is the way that matters.",

@@ -12,9 +12,15 @@ from orograph.results.interactive_paths import panels, upright
 from orograph.results.paper_comparison import colour_of, together
 from orograph.results.relief import number, short
 from orograph.results.scales import log_padded
+from orograph.results.workers import Workers
 
 _MARKS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross")
 _LOGARITHMIC = ("type", "range", "tickvals", "ticktext")
+
+
+@plotting.register(Workers)
+def _workers(result: Workers) -> Any:
+    return plotting(Workers.compared({f"{result.count} workers": result}))
 
 
 @plotting.register(Comparison)

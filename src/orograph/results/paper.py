@@ -30,6 +30,7 @@ from orograph.results.scales import amount, log_ticks
 from orograph.results.study import Claim, StudyResult
 from orograph.results.surface import Surface
 from orograph.results.trajectory import Trajectory
+from orograph.results.workers import Workers
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -60,7 +61,7 @@ def draw(result: Result, ax: Axes | None = None) -> Figure:
     )
 
     if ax is None:
-        tall = isinstance(result, (Surface, Trajectory, Path, Routes, PowerLaw, MemorySplit, Comparison))
+        tall = isinstance(result, (Surface, Trajectory, Path, Routes, PowerLaw, MemorySplit, Comparison, Workers))
         size = (5.6, 5.6) if tall else (5.6, 4.0)
         if isinstance(result, StudyResult):
             size = (7.0, 0.6 + 0.5 * len(result.claims))

@@ -13,6 +13,7 @@ from orograph.results.paper import drawing, label, legend_below, log_axis
 from orograph.results.paper_paths import panels
 from orograph.results.relief import short
 from orograph.results.scales import log_padded
+from orograph.results.workers import Workers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,6 +30,11 @@ def together(result: Comparison, row: int | None) -> NDArray[np.float64]:
     """All values of the quantity ``row``, or all places on the horizontal axis."""
     each = [one.x if row is None else one.values[row] for one in result.series.values()]
     return np.concatenate(each) if each else np.empty(0)
+
+
+@drawing.register(Workers)
+def _workers(result: Workers, ax: Axes) -> None:
+    drawing(Workers.compared({f"{result.count} workers": result}), ax)
 
 
 @drawing.register(Comparison)

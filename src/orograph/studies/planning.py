@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, replace
 from typing import Any
 
+from orograph.basics.errors import UsageError
 from orograph.basics.seeds import derive
 from orograph.execute import Task
 from orograph.studies.subject import Subject
@@ -21,6 +22,11 @@ class Planner:
     """Tasks of a study whose options have ``data``, ``model``, ``train`` (a Recipe), ``seed`` and those of heights."""
 
     def __init__(self, options: Any, subject: Subject) -> None:
+        if options.train.augments and not subject.images:
+            raise UsageError(
+                f"{subject.data['source']} has no images to vary at random; add --train.crop 0, and leave flip and "
+                "cutout out"
+            )
         self.options, self.subject = replace(options, train=resolved(options.train, subject)), subject
         self.base = {"data": subject.data, "model": subject.model, "device": subject.device}
 

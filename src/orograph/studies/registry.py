@@ -72,6 +72,22 @@ _STUDIES = {
             plan_at="orograph.studies.snapshot_ensembles.plan:plan",
             conclude_at="orograph.studies.snapshot_ensembles.conclusion:conclude",
         ),
+        Study(
+            name="worker-averaging",
+            title="When may workers be averaged?",
+            source="ElasticDL issue 179 (2019), its practical conclusion; Stich 2019 (local SGD)",
+            options_at="orograph.studies.worker_averaging.options:WorkerAveraging",
+            plan_at="orograph.studies.worker_averaging.plan:plan",
+            conclude_at="orograph.studies.worker_averaging.conclusion:conclude",
+        ),
+        Study(
+            name="power-laws",
+            title="How does the loss fall with more networks and wider ones, and how best to split a memory budget?",
+            source="Lobacheva et al. 2020 (power laws in deep ensembles)",
+            options_at="orograph.studies.power_laws.options:PowerLaws",
+            plan_at="orograph.studies.power_laws.plan:plan",
+            conclude_at="orograph.studies.power_laws.conclusion:conclude",
+        ),
     )
 }
 DEFAULT = "initial-values"

@@ -14,12 +14,15 @@ from orograph.results import Verdict
 Interval = tuple[float, float]
 
 
-def mean_interval(values: ArrayLike, level: float = 0.95) -> Interval | None:
-    """Student's t interval of the mean; None for fewer than two values."""
+def mean_interval(values: ArrayLike, level: float = 0.95, *, resolution: float = 0.0) -> Interval | None:
+    """Student's t interval of the mean; None for fewer than two values.
+
+    ``resolution`` is the smallest step in which a value is measured (one example): equal ones are taken to vary by it.
+    """
     found = np.asarray(values, dtype=np.float64)
     if len(found) < 2 or not np.isfinite(found).all():
         return None
-    reach = _reach(float(found.std(ddof=1)), len(found), level)
+    reach = _reach(max(float(found.std(ddof=1)), resolution), len(found), level)
     return float(found.mean()) - reach, float(found.mean()) + reach
 
 
@@ -116,6 +119,16 @@ def above(value: float, interval: Interval | None, bound: float) -> Verdict:
     if low > bound:
         return "reproduced"
     return "not reproduced" if high <= bound else "inconclusive"
+
+
+def within(interval: Interval | None, bound: float) -> Verdict:
+    """The rule "between -``bound`` and ``bound``": decided where all of the interval lies inside, or all outside."""
+    if interval is None or not all(map(math.isfinite, interval)):
+        return "inconclusive"
+    low, high = interval
+    if -bound <= low and high <= bound:
+        return "reproduced"
+    return "not reproduced" if low > bound or high < -bound else "inconclusive"
 
 
 def finite_mean(values: Sequence[float]) -> float:

@@ -20,6 +20,7 @@ from orograph.objective import Criterion
 from orograph.weights import Weights
 
 _FEWEST = 10
+_IMAGE_DIMENSIONS = 3  # channels, height, width
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Subject:
     classes: int
     parameters: int
     has_batchnorm: bool
+    images: bool
     context: dict[str, Any]
 
     @classmethod
@@ -79,6 +81,7 @@ class Subject:
             classes=data.classes,
             parameters=len(weights),
             has_batchnorm=any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules()),
+            images=len(getattr(data, "input_shape", None) or ()) == _IMAGE_DIMENSIONS,
             context=context,
         )
 

@@ -12,7 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from orograph.train.cycles import Averaging, Cycles, FastGeometric, NoCycle, Snapshots
+    from orograph.train.cycles import Averaging, Cycles, FastGeometric, NoCycle, Snapshots, Stretch
     from orograph.train.fitting import fit
     from orograph.train.reading import load_run
     from orograph.train.recipe import Recipe
@@ -25,7 +25,7 @@ _MODULES = {
     "Streams": "streams",
     "fit": "fitting",
     "load_run": "reading",
-    **dict.fromkeys(("Averaging", "Cycles", "FastGeometric", "NoCycle", "Snapshots"), "cycles"),
+    **dict.fromkeys(("Averaging", "Cycles", "FastGeometric", "NoCycle", "Snapshots", "Stretch"), "cycles"),
 }
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "Recorder",
     "Snapshots",
     "Streams",
+    "Stretch",
     "fit",
     "load_run",
 ]

@@ -23,7 +23,8 @@ from orograph.weights import Weights
 class Batches:
     """``batches(step)`` is the batch of step ``step`` (from 0), shuffled, augmented and on ``device``.
 
-    ``by_pixel`` lays images out channel after channel of each pixel (see :func:`takes_pixels`).
+    ``per_epoch`` is the number of steps in one epoch. ``by_pixel`` lays images out channel after channel of each pixel
+    (see :func:`takes_pixels`).
 
     Floating-point tensors become float64 where the recipe trains in float64. Raises DataError where there are no
     examples, UsageError where augmentation is asked of something else than images.
@@ -43,19 +44,12 @@ class Batches:
         self._examples = _prepared(examples, device, double=recipe.precision == "float64")
         self._device = device
         self._by_pixel = by_pixel
-        if isinstance(self._examples, BatchList):
-            self._slices: list[slice] = []
-            self._shuffled = len(self._examples.items)
-        else:
-            self._slices = batch_slices(len(examples), recipe.batch_size)
-            self._shuffled = len(examples)
+        ready = isinstance(self._examples, BatchList)
+        self.per_epoch = steps_per_epoch(examples, recipe)
+        self._slices = [] if ready else batch_slices(len(examples), recipe.batch_size)
+        self._shuffled = self.per_epoch if ready else len(examples)
         self._epoch = -1
         self._order = torch.empty(0, dtype=torch.int64)
-
-    @property
-    def per_epoch(self) -> int:
-        """The number of steps in one epoch."""
-        return len(self._slices) or self._shuffled
 
     def __call__(self, step: int) -> Batch:
         epoch, index = divmod(step, self.per_epoch)
@@ -94,6 +88,13 @@ def takes_pixels(model: nn.Module, examples: Examples, device: torch.device) -> 
         except RuntimeError:
             return False
     return True
+
+
+def steps_per_epoch(examples: Examples, recipe: Recipe) -> int:
+    """The number of steps that ``recipe`` takes over ``examples`` once."""
+    if isinstance(examples, BatchList):
+        return len(examples.items)
+    return len(batch_slices(len(examples), recipe.batch_size))
 
 
 def batch_slices(examples: int, size: int) -> list[slice]:

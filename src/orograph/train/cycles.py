@@ -13,6 +13,7 @@ Of a run of T steps with peak rate :math:`\eta` (the recipe's lr) and its ordina
   and the last one is the run's end.
 - :class:`Averaging` (SWA, Izmailov et al. 2018): the rate falls to ``lr`` before the start, and stays; networks are
   collected once an epoch, their weights to be averaged.
+- :class:`Stretch`: a part of a longer ordinary run, for workers that are averaged now and then.
 
 The published codes change rates from epoch to epoch; these change from step to step.
 """
@@ -22,7 +23,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import Any, ClassVar
 
@@ -55,6 +56,10 @@ class Cycles(ABC):
         """The number of steps done when the cycles begin; the whole run belongs to them unless a subclass says."""
         return 0
 
+    def offset(self, per_epoch: int) -> int:
+        """How many steps of a longer run went before, so that data order and random streams go on from there."""
+        return 0
+
     def watched(self, total: int, per_epoch: int) -> set[int]:
         """Steps at which a run is measured: where cycles begin, where networks are collected, and 7 between."""
         corners = [self.begin(total, per_epoch), *self.collected(total, per_epoch)]
@@ -64,7 +69,7 @@ class Cycles(ABC):
     @staticmethod
     def from_dict(options: Mapping[str, Any]) -> Cycles:
         """The schedule of :meth:`to_dict`. Raises UsageError for an unknown one."""
-        kinds = {kind.name: kind for kind in (Snapshots, NoCycle, FastGeometric, Averaging)}
+        kinds = {kind.name: kind for kind in (Snapshots, NoCycle, FastGeometric, Averaging, Stretch)}
         chosen = {name: value for name, value in options.items() if name != "name"}
         if options["name"] not in kinds:
             raise UsageError(f"unknown cycles {options['name']!r}{nearest(options['name'], kinds)}")
@@ -192,6 +197,42 @@ class Averaging(Cycles):
         gap = max(round(self.every * per_epoch), 1)
         steps = range(total, math.ceil(self.start * total), -gap)  # the last one is the run's end
         return tuple(reversed(steps)) or (total,)
+
+
+@dataclass(frozen=True)
+class Stretch(Cycles):
+    """A part of an ordinary run of ``whole`` epochs, from ``begin_at`` epochs on: its rates, batches, random streams.
+
+    ``warmup`` are the epochs of warm-up of the whole run; a recipe shorter than them could not say so.
+
+    Stretch after stretch is the whole run, but for the optimiser's moments, which each begins anew.
+    """
+
+    whole: float
+    begin_at: float = 0.0
+    warmup: float = 0.0
+
+    name: ClassVar[str] = "stretch"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.begin_at <= self.whole or not math.isfinite(self.whole):
+            raise UsageError(f"a stretch begins between 0 and {self.whole:g} epochs, not at {self.begin_at:g}")
+
+    def rates(self, recipe: Recipe, total: int, per_epoch: int) -> Rates:
+        before, whole = self.offset(per_epoch), round(self.whole * per_epoch)
+        if before + total > whole:
+            raise UsageError(f"{total} steps after {before} do not fit into the {whole} steps of the whole run")
+        ordinary = replace(recipe, epochs=self.whole, warmup=self.warmup)
+        return learning_rates(ordinary, whole, per_epoch)[before : before + total]
+
+    def collected(self, total: int, per_epoch: int) -> tuple[int, ...]:
+        return (total,)
+
+    def offset(self, per_epoch: int) -> int:
+        return round(self.begin_at * per_epoch)
+
+    def watched(self, total: int, per_epoch: int) -> set[int]:
+        return set()
 
 
 def cycle_lengths(total: int, cycles: int) -> list[int]:

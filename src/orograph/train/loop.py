@@ -46,6 +46,7 @@ class Loop:
         self.meter = Meter(device)
         schedule = learning_rates if cycles is None else cycles.rates
         self.rates = schedule(recipe, self.total, batches.per_epoch)
+        self._before = 0 if cycles is None else cycles.offset(batches.per_epoch)
         self._recipe = recipe
         self._streams = streams
         self._criterion = criterion
@@ -78,8 +79,9 @@ class Loop:
         rate = float(self.rates[self.step])
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        batch = self.batches(self.step)
-        self._streams.seed_network(self.step, self._device)
+        number = self._before + self.step
+        batch = self.batches(number)
+        self._streams.seed_network(number, self._device)
         for parameter in self._parameters:
             parameter.grad = None
         if self._carried is not None:

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 from orograph.results import Claim
 from orograph.studies.barrier_claim import barrier_claim
-from orograph.studies.members.standing import Standing, gain_claim, ratio_claim
+from orograph.studies.mean_claim import mean_claim
+from orograph.studies.members.standing import Standing, gain_claim
 
 _FAR_APART = 0.5
 _NEARLY_AS_GOOD = 0.01
@@ -86,25 +87,27 @@ def members_are_nearly_as_good(losses: Sequence[Standing]) -> Claim:
 
 def members_disagree_less(ratios: Sequence[float]) -> Claim:
     """Members of one run answer more alike than independent networks do."""
-    return ratio_claim(
+    return mean_claim(
         "disagreement",
         "Two members of one fast geometric run disagree less than two independent networks.",
         "on 15 against 20 % of the test examples: 0.75 of it (ResNet-164, CIFAR-100)",
         ratios,
         unit="disagreement of two members over that of two independent networks",
         bound=1.0,
+        side="at most",
     )
 
 
 def members_lie_close(ratios: Sequence[float]) -> Claim:
     """Members lie much closer together than snapshots."""
-    return ratio_claim(
+    return mean_claim(
         "distance",
         "Members of a fast geometric run lie much closer together than snapshots.",
         "distances of about 7 against about 40: 0.18 of it (ResNet-164, CIFAR-100)",
         ratios,
         unit="mean distance between members over that between snapshots",
         bound=_FAR_APART,
+        side="at most",
     )
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from orograph.ensemble import before_averaging, by_example, calibrated_nll, combine, folds, running
 from orograph.results import Claim, Predictions
-from orograph.studies.statistics import above, at_most, difference_interval, finite_mean, mean_interval
+from orograph.studies.statistics import above, at_most, difference_interval, finite_mean
 
 _TWO = " An interval needs two repetitions."
 
@@ -94,22 +94,4 @@ def gain_claim(
         rule=f"mean {side} {bound:g} (95 % interval over {len(gains)} repetitions and {examples:,} test examples)",
         verdict=decide(measured, interval, bound),
         note=f"The same in calibrated NLL: {nats} nats." + ("" if interval else _TWO),
-    )
-
-
-def ratio_claim(
-    claim_id: str, statement: str, published: str, ratios: Sequence[float], *, unit: str, bound: float
-) -> Claim:
-    """Whether the mean of ``ratios``, one from each repetition, is at most ``bound``."""
-    measured, interval = finite_mean(ratios), mean_interval(ratios)
-    return Claim(
-        id=claim_id,
-        statement=statement,
-        published=published,
-        measured=measured,
-        interval=interval,
-        unit=unit,
-        rule=f"mean at most {bound:g} (95 % interval over {len(ratios)} repetitions)",
-        verdict=at_most(measured, interval, bound),
-        note="" if interval else _TWO.strip(),
     )

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from orograph.results import Claim, Path, Profile, Verdict
+from orograph.results import Claim, Path, Profile
 from orograph.studies.barrier_claim import SAME_MOUNTAIN, barrier_claim
-from orograph.studies.statistics import Interval, above, finite_mean, mean_interval
+from orograph.studies.statistics import above, finite_mean, mean_interval, within
 
 
 def line_has_barrier(profiles: Sequence[Profile]) -> Claim:
@@ -69,7 +69,7 @@ def family_does_not_matter(one: Sequence[Profile], other: Sequence[Profile]) -> 
         interval=interval,
         unit="highest test error on the Bezier curve less that on the chain (fraction)",
         rule=f"mean difference between -{SAME_MOUNTAIN:g} and {SAME_MOUNTAIN:g} (95 % interval over pairs)",
-        verdict=_within(interval, SAME_MOUNTAIN),
+        verdict=within(interval, SAME_MOUNTAIN),
         note="" if interval else "An interval needs at least two pairs.",
     )
 
@@ -117,15 +117,6 @@ def _fall(naive: Profile, aligned: Profile) -> float:
     if before is None or after is None or not before.height:
         return float("nan")
     return 1 - after.height / before.height
-
-
-def _within(interval: Interval | None, bound: float) -> Verdict:
-    if interval is None:
-        return "inconclusive"
-    low, high = interval
-    if -bound <= low and high <= bound:
-        return "reproduced"
-    return "not reproduced" if low > bound or high < -bound else "inconclusive"
 
 
 def _words(values: Sequence[float]) -> str:

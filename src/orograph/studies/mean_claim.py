@@ -1,0 +1,41 @@
+"""The plainest claim: the mean over repetitions lies above a bound, or at most there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from orograph.results import Claim
+from orograph.studies.statistics import above, at_most, finite_mean, mean_interval
+
+
+def mean_claim(
+    claim_id: str,
+    statement: str,
+    published: str,
+    values: Sequence[float],
+    *,
+    unit: str,
+    bound: float,
+    side: Literal["above", "at most"],
+    resolution: float = 0.0,
+    note: str = "",
+    each: str = "repetitions",
+) -> Claim:
+    """Decided where the whole 95 % interval of the mean of ``values``, one from each repetition, lies on one side.
+
+    ``resolution`` is the smallest step in which a value is measured.
+    """
+    measured, interval = finite_mean(values), mean_interval(values, resolution=resolution)
+    decide = above if side == "above" else at_most
+    return Claim(
+        id=claim_id,
+        statement=statement,
+        published=published,
+        measured=measured,
+        interval=interval,
+        unit=unit,
+        rule=f"mean {side} {bound:g} (95 % interval over {len(values)} {each})",
+        verdict=decide(measured, interval, bound),
+        note=note if interval else f"{note} An interval needs two finite values.".strip(),
+    )

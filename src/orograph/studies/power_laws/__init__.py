@@ -1,0 +1,1 @@
+"""How does the loss fall with more networks and wider ones?"""

@@ -1,0 +1,1 @@
+"""When may workers that train one network be averaged?"""
