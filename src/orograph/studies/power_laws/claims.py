@@ -35,8 +35,8 @@ def forecasts_are_close(laws: Sequence[PowerLaw]) -> Claim:
 
 def exponents_above_minus_one(laws: Sequence[PowerLaw]) -> Claim:
     """Calibration makes the fall slower than 1/n."""
-    exponents = [law.a for law in laws if np.isfinite(law.a)]
-    bounds = sum(law.c_at_bound for law in laws)
+    # Limit and exponent go together, so where the points do not tell the one they do not tell the other.
+    exponents = [law.a for law in laws if np.isfinite(law.a) and not law.c_at_bound]
     return mean_claim(
         "exponent",
         "Calibrated NLL falls more slowly than 1/n: its exponent lies above -1.",
@@ -45,7 +45,8 @@ def exponents_above_minus_one(laws: Sequence[PowerLaw]) -> Claim:
         unit="exponent of the law in the number of networks, mean over widths",
         bound=-1.0,
         side="above",
-        note=f"Exponents {', '.join(f'{a:.2f}' for a in exponents)}." + _at_bounds(bounds, len(laws)),
+        note=f"Exponents {', '.join(f'{a:.2f}' for a in exponents)}. {len(laws) - len(exponents)} of {len(laws)} laws "
+        "are left out, as their limit is at a bound of its range.",
         each="widths",
     )
 
@@ -135,7 +136,3 @@ def splits_are_foretold(split: MemorySplit) -> Claim:
         f"loss {finite_mean(relative):.3g}; budgets share networks, so the interval flatters.",
         each="budgets",
     )
-
-
-def _at_bounds(count: int, laws: int) -> str:
-    return f" For {count} of {laws} laws the limit c is at a bound of its range." if count else ""

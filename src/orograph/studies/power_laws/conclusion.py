@@ -18,7 +18,7 @@ from orograph.studies.subject import Subject
 
 _READ_LAW = (
     "Filled points were fitted, open ones were not; the cross is an ensemble of networks that the law has not seen. "
-    "Below, points less the limit c: a power law is a straight line there. Points share networks, so their fit flatters."
+    "Below, points less the limit c: a power law is a straight line there. Points share networks, which flatters it."
 )
 _READ_WIDTH = "One network of each width; the widest was kept from the fit."
 _READ_SPLIT = "Each curve is networks of one size, ever more of them: at each budget the lowest curve spends best."
