@@ -1,18 +1,22 @@
 """Rates that come back: the published formulas step by step, where networks are collected, and what a run keeps."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 import orograph as og
 from orograph.basics.errors import StoreError, UsageError
-from orograph.train import Averaging, FastGeometric, NoCycle, Recipe, Snapshots, fit
+from orograph.results import Comparison
+from orograph.train import Averaging, Cycles, FastGeometric, NoCycle, Recipe, Snapshots, Stretch, fit
 from orograph.train.cycles import cycle_lengths
 from orograph.train.schedule import learning_rates
+from orograph.weights import Weights
 
 RECIPE = Recipe(lr=0.1, schedule="hold-decay")
 
@@ -89,6 +93,9 @@ def test_averaging_falls_to_its_rate_and_collects_once_an_epoch():
         (lambda: FastGeometric(cycle=50).plan(100, 10), "no cycle of 50 epochs fits"),
         (lambda: Averaging(start=0.0), "above 0 and below 1"),
         (lambda: Averaging(every=0.0), "above 0"),
+        (lambda: Stretch(3.0, 4.0), "between 0 and 3 epochs"),
+        (lambda: Stretch(3.0, 2.0).rates(RECIPE, 20, 10), "do not fit into the 30 steps"),
+        (lambda: Cycles.from_dict({"name": "snapshots"}), "did you mean 'snapshot'"),
     ],
 )
 def test_impossible_cycles_are_refused(make, message):
@@ -113,3 +120,53 @@ def test_a_run_keeps_what_its_cycles_collect(data, tmp_path):
     fit(og.models.build("mlp", data, seed=0), data, recipe, seed=1, cycles=cycles, test=False, out=out)
     with pytest.raises(StoreError, match="another"):
         fit(og.models.build("mlp", data, seed=0), data, recipe, seed=1, cycles=Snapshots(2), test=False, out=out)
+
+
+@pytest.mark.parametrize(
+    "cycles", [Snapshots(3, 0.1), NoCycle(4), FastGeometric(0.5, 0.1, 0.01, 0.4), Averaging(), Stretch(5.0, 1.0, 0.5)]
+)
+def test_cycles_come_back_from_their_options(cycles):
+    assert Cycles.from_dict(cycles.to_dict()) == cycles
+
+
+def test_stretch_after_stretch_is_the_whole_run_where_nothing_is_carried(data):
+    recipe = Recipe(epochs=4, batch_size=32, momentum=0.0, lr=0.1, schedule="hold-decay", warmup=1, crop=1)
+    whole, parts = (og.models.build("convnet", data, seed=0) for _ in range(2))
+    fit(whole, data, recipe, seed=3)
+    for begin, length in ((0.0, 1.0), (1.0, 0.5), (1.5, 2.5)):
+        part = replace(recipe, epochs=length, warmup=0.0)
+        fit(parts, data, part, seed=3, cycles=Stretch(4.0, begin, 1.0), test=False)
+    assert torch.equal(Weights.of(whole).vector, Weights.of(parts).vector)
+
+
+def test_a_run_is_measured_along_its_cycles(data, tmp_path):
+    recipe = Recipe(epochs=2, batch_size=30, lr=0.05)
+    cycles = FastGeometric(cycle=0.4, high=0.05, low=0.001, start=0.5)
+    run = fit(og.models.build("mlp", data, seed=0), data, recipe, seed=1, cycles=cycles)
+    begin, collected = cycles.begin(20, 10), cycles.collected(20, 10)
+    assert cycles.watched(20, 10) <= set(run.steps)
+    assert run.provenance.options["collected"] == list(collected)
+    after = run.steps >= begin
+    assert np.isnan(run.distance_from_cycles[~after]).all()
+    anchor = next(c.weights for c in run.checkpoints if c.step == begin)
+    for checkpoint in run.checkpoints:
+        if checkpoint.step >= begin:
+            row = list(run.steps).index(checkpoint.step)
+            assert run.distance_from_cycles[row] == checkpoint.weights.distance(anchor)
+    figure = Comparison.along(run)
+    assert figure.series["run"].values.shape == (3, after.sum())
+    assert_allclose(figure.series["collected"].x, np.array(collected) / 10)
+    assert_allclose(figure.series["collected"].values[0], 0.001)
+
+    # A run that was stopped between two of its cycles knows from where they began.
+    def stop(done, total):
+        if done == collected[0] + 1:
+            raise InterruptedError
+
+    out = tmp_path / "run"
+    options = {"seed": 1, "cycles": cycles, "out": out, "snapshot_every": 0.1}
+    with pytest.raises(InterruptedError):
+        fit(og.models.build("mlp", data, seed=0), data, recipe, progress=stop, **options)
+    continued = fit(og.models.build("mlp", data, seed=0), data, recipe, **options)
+    assert_allclose(continued.distance_from_cycles, run.distance_from_cycles, rtol=0)
+    assert fit(og.models.build("mlp", data, seed=0), data, recipe, seed=1).distance_from_cycles is None

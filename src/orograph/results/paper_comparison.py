@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -57,7 +58,7 @@ def _comparison(result: Comparison, ax: Axes) -> None:
                 elinewidth=1,
                 label=label(short(name)),
             )
-        panel.set_ylabel(label(title).replace(" (", "\n("), fontsize="small")
+        panel.set_ylabel(fill(label(title), 96 // (len(rows) + 1)), fontsize="small")
         if title in result.logarithmic:
             log_axis(panel, log_padded(together(result, row)), 5, "y")
         if result.across in result.logarithmic:

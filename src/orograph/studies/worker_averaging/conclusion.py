@@ -163,7 +163,7 @@ class _Conclusion(Conclusion):
         names = []
         for start in self.options.starts:
             name = f"along training, from {start:g} epochs"
-            teams = {arm.name: self.team(1, start, arm) for arm in arms(self.options) if not arm.shards}
+            teams = {arm.often: self.team(1, start, arm) for arm in arms(self.options) if not arm.shards}
             self.shown[name] = Workers.compared(teams)
             names.append(name)
         self.section("Along training", "Teams of the first repetition.", names, [_READ_ALONG] * len(names))

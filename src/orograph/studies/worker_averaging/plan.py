@@ -22,8 +22,12 @@ class Arm:
     @property
     def name(self) -> str:
         """As it stands in tables and figures."""
-        share = "own shard" if self.shards else "own order"
-        return f"{share}, {'again and again' if self.repeated else 'once'}"
+        return f"{'own shard' if self.shards else 'own order'}, {self.often}"
+
+    @property
+    def often(self) -> str:
+        """How often its workers are averaged, in words."""
+        return "again and again" if self.repeated else "once"
 
 
 def arms(options: WorkerAveraging) -> tuple[Arm, ...]:
