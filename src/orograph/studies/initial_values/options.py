@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 from orograph.basics.errors import UsageError
 from orograph.basics.sampling import check_sampling
@@ -74,6 +74,10 @@ class InitialValues:
     """Where data sets lie or are downloaded to; default: $OROGRAPH_DATA, then the user's cache."""
     model_options: tuple[str, ...] = ()
     """Further options of the network, e.g. width=0.5 batch_norm=true."""
+
+    papers: ClassVar[dict[str, dict[str, Any]]] = {
+        "resnet18-cifar10": {"data": "cifar10", "model": "resnet18", "replicas": 8, "train": {"epochs": 30}},
+    }
 
     def __post_init__(self) -> None:
         if self.replicas < 3:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 from orograph.basics.errors import UsageError
 from orograph.train.recipe import Precision, Recipe
@@ -15,6 +15,15 @@ def _endpoints() -> Recipe:
 
 def _curves() -> Recipe:
     return Recipe(epochs=40, lr=0.03, schedule="hold-decay", precision="auto")
+
+
+def _paper(
+    data: str, model: str, epochs: int, lr: float, curve_epochs: int, curve_lr: float, decay: float
+) -> dict[str, Any]:
+    both = {"batch_size": 128, "weight_decay": decay, "crop": 4, "flip": True}
+    train = {**both, "epochs": epochs, "lr": lr}
+    curve = {**both, "epochs": curve_epochs, "lr": curve_lr}
+    return {"data": data, "model": model, "pairs": 2, "train": train, "curve": curve, "train_examples": None}
 
 
 @dataclass(frozen=True)
@@ -69,6 +78,15 @@ class ModeConnectivity:
     """Where data sets lie or are downloaded to; default: $OROGRAPH_DATA, then the user's cache."""
     model_options: tuple[str, ...] = ()
     """Further options of the network, e.g. width=0.5 batch_norm=true."""
+
+    papers: ClassVar[dict[str, dict[str, Any]]] = {
+        f"{name}-{data}": _paper(data, *size)
+        for name, size in {
+            "vgg16": ("vgg16", 200, 0.05, 600, 0.015, 5e-4),
+            "preresnet164": ("preresnet164", 150, 0.1, 200, 0.03, 3e-4),
+        }.items()
+        for data in ("cifar10", "cifar100")
+    }
 
     def __post_init__(self) -> None:
         if self.pairs < 1:

@@ -49,7 +49,7 @@ class _Conclusion(Conclusion):
 
     def what(self) -> str:
         o = self.options
-        return f"{o.repeats} repetitions of {o.workers} workers with {o.model} on {o.data}"
+        return f"{o.repeats} repetitions of {o.team} workers with {o.model} on {o.data}"
 
     def finding(self) -> str:
         """Which teams may be averaged, by the rule of one percentage point."""
@@ -85,7 +85,7 @@ class _Conclusion(Conclusion):
             self.claims.append(claims.shards_too(each, one))
         if options.longer:
             each = [float(np.mean([self.lag(repeat, s, _REPEATED) for s in options.starts])) for repeat in self.repeats]
-            self.claims.append(claims.equal_examples(options.workers, each, one))
+            self.claims.append(claims.equal_examples(options.team, each, one))
         if len(options.starts) * (1 + options.shards) > 2:  # fewer points have no order to speak of
             self.claims.append(claims.barrier_tells([self.correlation(repeat) for repeat in self.repeats]))
 
@@ -116,20 +116,20 @@ class _Conclusion(Conclusion):
                         with_error([float(team.average_error[-1]) for team in teams], 100),
                         with_error(self.walls(start, arm), 100),
                         with_error([float(team.distance[-1]) for team in teams]),
-                        str(self.options.workers),
+                        str(self.options.team),
                     )
                 )
             if self.options.longer:
                 longer = [float(self.find(longer_of(r, start), Workers).average_error[-1]) for r in self.repeats]
                 words = "one worker, equal examples"
-                rows.append((f"{start:g}", words, with_error(longer, 100), "", "", str(self.options.workers)))
+                rows.append((f"{start:g}", words, with_error(longer, 100), "", "", str(self.options.team)))
         columns = (
             "common start (epochs)", "how", "test error %", "error barrier between workers, points",
             "distance from the average", "examples passed, in those of one worker",
         )  # fmt: skip
         self.section(
             "The average against one worker",
-            f"{self.options.workers} workers begin at one network and each takes the steps that are left of "
+            f"{self.options.team} workers begin at one network and each takes the steps that are left of "
             f"{self.options.train.epochs:g} epochs; averaged once at the end, or every {self.options.every:g} epochs.",
             ["starts"],
             [_READ_STARTS],

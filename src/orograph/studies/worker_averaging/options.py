@@ -23,7 +23,7 @@ class WorkerAveraging:
     """A network's name, or package.module:factory."""
     repeats: int = 3
     """How often everything is repeated, from other initial values; verdicts need at least two."""
-    workers: int = 4
+    team: int = 4
     """Workers that are averaged."""
     train: Recipe = field(default_factory=_training)
     """How one worker is trained, common start included."""
@@ -60,7 +60,7 @@ class WorkerAveraging:
         "resnet18-cifar10": {
             "data": "cifar10",
             "model": "resnet18",
-            "workers": 3,
+            "team": 3,
             "starts": (0.0, 0.2, 1.0, 9.0),
             "train": {"epochs": 30, "batch_size": 128, "lr": 0.1, "crop": 4, "flip": True},
         },
@@ -70,8 +70,8 @@ class WorkerAveraging:
         for name in ("repeats", "threads"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if self.workers < 2:
-            raise UsageError(f"workers must be at least 2, not {self.workers}")
+        if self.team < 2:
+            raise UsageError(f"a team has at least 2 workers, not {self.team}")
         if self.points < 5:
             raise UsageError(f"points must be at least 5, not {self.points}")
         if not 0 < self.every < self.train.epochs:

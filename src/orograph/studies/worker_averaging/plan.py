@@ -76,15 +76,15 @@ class _Planner(Planner):
         every = self.options.every if arm.repeated else None
         left = self.options.train.epochs - start
         rounds = min(left / every, _LEFT) if every else 1
-        passes = self.cell(None) * (self.options.workers + 1) * rounds
-        lines = self.cell(None) * self.options.points * self.options.workers * (self.options.workers - 1) / 2
-        effort = self.options.workers * self.training(replace(self.options.train, epochs=left, warmup=0.0))
+        passes = self.cell(None) * (self.options.team + 1) * rounds
+        lines = self.cell(None) * self.options.points * self.options.team * (self.options.team - 1) / 2
+        effort = self.options.team * self.training(replace(self.options.train, epochs=left, warmup=0.0))
         return self.workers(
             team_of(repeat, start, arm),
             repeat,
             start,
             effort + passes + lines,
-            workers=self.options.workers,
+            workers=self.options.team,
             every=every,
             shards=arm.shards,
             points=self.options.points,
@@ -92,7 +92,7 @@ class _Planner(Planner):
 
     def longer(self, repeat: int, start: float) -> Task:
         """One worker with the steps of the whole team, and a schedule of that length."""
-        epochs = start + self.options.workers * (self.options.train.epochs - start)
+        epochs = start + self.options.team * (self.options.train.epochs - start)
         effort = self.training(replace(self.options.train, epochs=epochs - start, warmup=0.0))
         alone = {"workers": 1, "every": None, "shards": False, "points": 0, "whole": epochs}
         return self.workers(longer_of(repeat, start), repeat, start, effort, **alone)
