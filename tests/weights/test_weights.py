@@ -1,11 +1,12 @@
 """Weights: pack and unpack are exact inverses, and arithmetic on points is arithmetic on tensors."""
 
 import copy
+import math
 
 import hypothesis.strategies as st
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from torch import nn
 
 from orograph.basics.errors import UsageError, WeightsError
@@ -198,6 +199,7 @@ def test_damaged_files_give_one_line(tmp_path, damage, suffix):
     assert str(path) in str(error.value)
 
 
+@example(place=29 / 1479, bit=2)  # in the name of the checksum itself
 @given(place=st.floats(0, 1), bit=st.integers(0, 7))
 def test_no_flipped_bit_of_a_file_of_our_own_goes_unnoticed(tmp_path_factory, place, bit):
     path = Weights.of(nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))).save(
@@ -213,3 +215,16 @@ def test_no_flipped_bit_of_a_file_of_our_own_goes_unnoticed(tmp_path_factory, pl
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(WeightsError, match="no such weights file"):
         Weights.load(tmp_path / "nothing.safetensors")
+
+
+def test_a_mask_may_hold_minus_infinity_and_nothing_else():
+    model = nn.BatchNorm1d(3)
+    model.register_buffer("mask", torch.full((3, 3), -math.inf).triu(1))
+    sound = Weights.of(model)
+    assert sound.unsound() is None
+    assert sound.is_finite()
+    for name, value in (("running_var", math.inf), ("running_mean", math.nan), ("weight", -math.inf)):
+        broken = sound.copy()
+        broken.named_tensors()[name][0] = value
+        assert broken.unsound() == name
+        assert not broken.is_finite()

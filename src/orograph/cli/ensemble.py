@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from orograph.basics.errors import UsageError
@@ -11,19 +12,23 @@ from orograph.cli.picture import draw
 from orograph.cli.subject import Pictures
 
 if TYPE_CHECKING:
-    from orograph.results import Result
+    from orograph.data import Data
+    from orograph.results import Evaluation, Result
+    from orograph.weights import Weights
 
 
 @dataclass(frozen=True, kw_only=True)
 class EnsembleOptions(Pictures):
     """Error, NLL, calibration and diversity of several networks together, by averaged probabilities and more.
 
-    With --soup the weights are averaged too, and written as one network.
+    With --soup the weights are averaged too, and written as one network; with --save the ensemble is written as one.
     """
 
     soup: Literal["no", "uniform", "greedy"] = "no"
     """Average the weights as well: of all networks, or greedily by the last fifth of the training examples (which the
     networks may know)."""
+    save: Path | None = None
+    """Folder to write the ensemble to as one network, temperature included; og.ensemble.load opens it."""
 
 
 def main(words: list[str]) -> None:
@@ -37,6 +42,8 @@ def main(words: list[str]) -> None:
     from orograph.ensemble.averaging import soup
     from orograph.results import Evaluation
 
+    if options.save is not None and options.save.exists() and any(options.save.iterdir()):
+        raise UsageError(f"{options.save} holds something already; choose another folder for --save")
     data = options.dataset()
     model = options.network(data)
     networks = options.networks(model)
@@ -66,17 +73,28 @@ def main(words: list[str]) -> None:
             mixed.append((average, taken, before))
         return found
 
-    def weights(result: Any) -> dict[str, str]:
+    def written(result: Any) -> dict[str, str]:
         assert isinstance(result, Evaluation)
-        files = {}
+        files = {} if options.save is None else {"ensemble": str(_saved(options, options.save, networks, data, result))}
         for average, _taken, _ in mixed:
             stem = options.stem("ensemble")
             files["soup"] = str(average.save(stem.with_name(f"{stem.name}-soup.safetensors")))
         return files
 
-    draw(options, "ensemble", len(networks), objective, measure, weights)
+    draw(options, "ensemble", len(networks), objective, measure, written)
     for _, taken, found in mixed:
         if not options.json:
             names = options.names()
             error = "" if found.error is None else f", error {found.error:.4g}"
             print(f"soup of {', '.join(names[i] for i in taken)}: loss {found.loss:.4g}{error}")
+
+
+def _saved(options: EnsembleOptions, folder: Path, networks: list[Weights], data: Data, found: Evaluation) -> Path:
+    """The ensemble as one folder; of a temperature at its bound nothing is known but its side, so it is left out."""
+    from orograph.ensemble import Architecture, Ensemble, save
+    from orograph.studies.subject import model_options
+
+    best = found.temperature_before
+    tau = 1.0 if best.at_bound else best.tau
+    chosen = Architecture.of(str(options.model), data, **model_options(options.model_options))
+    return save(Ensemble(chosen, networks, temperature=tau, names=options.names(), data=data), folder)

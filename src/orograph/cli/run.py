@@ -27,7 +27,7 @@ class RunOptions:
     workers: int | None = None
     """How many processes."""
     paper: str | None = None
-    """Start from the size of a published experiment: its data, network and training; PAPERS."""
+    """Start from the size of a published experiment: its data, network and training."""
     json: bool = False
     """Print one JSON object on stdout: study, claims, cost, report."""
     dry_run: bool = False
@@ -82,7 +82,9 @@ def _merged(cls: type[Any]) -> type[Any]:
     about = (
         'A TOML file may stand in place of the name: orograph run study.toml, with study = "…" and any option below as'
     )
-    Merged.__doc__ = f"{cls.__doc__}\n\n{about} a key; those with a dot belong to tables, e.g. epochs under [train]."
+    papers = f" Sizes for --paper: {', '.join(getattr(cls, 'papers', ()))}."
+    where = f"{about} a key; those with a dot belong to tables, e.g. epochs under [train]."
+    Merged.__doc__ = f"{cls.__doc__}\n\n{where}{papers}"
     return Merged
 
 

@@ -28,6 +28,7 @@ from orograph.ensemble.temperature import (
 )
 
 if TYPE_CHECKING:
+    from orograph.ensemble.along import on_path
     from orograph.ensemble.architecture import Architecture
     from orograph.ensemble.asking import ask, evaluate
     from orograph.ensemble.averaging import mean_weights, soup
@@ -54,6 +55,7 @@ _WITH_TORCH = {
     "evaluate": "asking",
     "load": "folder",
     "mean_weights": "averaging",
+    "on_path": "along",
     "save": "folder",
     "soup": "averaging",
     **dict.fromkeys(("Collected", "dropout", "fge", "gather", "independent"), "collecting"),
@@ -93,6 +95,7 @@ __all__ = [
     "mean_weights",
     "memory_split",
     "no_cycle",
+    "on_path",
     "power_law",
     "running",
     "running_vote",

@@ -82,11 +82,9 @@ def assembled(
 
 def require_sound(weights: Weights) -> None:
     """Raise WeightsError where a parameter is not finite or a buffer is NaN (masks may be infinite)."""
-    parameters = {**dict(weights.tensors()), **weights.fixed}
-    for name, tensor in (parameters | weights.buffers).items():
-        bad = torch.isnan(tensor) if name in weights.buffers else ~torch.isfinite(tensor)
-        if bad.any():
-            raise WeightsError(f"{name} holds NaN or infinity; leave this network out or train it again")
+    name = weights.unsound()
+    if name is not None:
+        raise WeightsError(f"{name} holds NaN or infinity; leave this network out or train it again")
 
 
 def _weights(point: Point, model: nn.Module) -> Weights:

@@ -167,10 +167,20 @@ class Weights:
         return self.dot(other) / norms if norms else float("nan")
 
     def is_finite(self) -> bool:
-        """Whether every coordinate and every floating-point buffer is finite."""
-        floating = [b for b in self.buffers.values() if b.is_floating_point()]
-        flat = (tensor.reshape(-1) for tensor in [self.vector, *floating])
-        return all(bool(torch.isfinite(part[piece]).all()) for part in flat for piece in chunks(part.numel()))
+        """Whether every coordinate is finite and no buffer holds what training that diverged would leave there."""
+        return self.unsound() is None
+
+    def unsound(self) -> str | None:
+        """The first tensor with NaN or infinity, None where there is none. Masks among buffers may hold -infinity."""
+        for name, tensor in {**dict(self.tensors()), **self.fixed, **self.buffers}.items():
+            if tensor.is_floating_point():
+                flat = tensor.reshape(-1)
+                for piece in chunks(len(flat)):
+                    part = flat[piece]
+                    right = part < math.inf if name in self.buffers else torch.isfinite(part)
+                    if not bool(right.all()):
+                        return name
+        return None
 
     def require_same_family(self, other: Weights) -> None:
         """Raise WeightsError unless ``other`` has the same layout and equal fixed parameters."""
