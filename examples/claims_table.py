@@ -7,10 +7,10 @@ from orograph.results import Claim, StudyResult
 
 
 def cell(claim: Claim) -> str:
-    if claim.measured is None or claim.interval is None:
+    if claim.measured is None:
         return f"not measured: {claim.verdict}"
-    low, high = claim.interval
-    return f"{claim.measured:.3g} [{low:.2g}, {high:.2g}] {claim.verdict}"
+    ends = "" if claim.interval is None else " [{:.2g}, {:.2g}]".format(*claim.interval)
+    return f"{claim.measured:.3g}{ends} {claim.verdict}"
 
 
 def main(*folders: str) -> None:

@@ -12,7 +12,7 @@ import pytest
 import torch
 from user_files import state, write_folder
 
-from orograph import report
+from orograph import ensemble, report
 from orograph.cli import main
 from orograph.cli.output import one_line
 from orograph.results import Line, Surface, load
@@ -389,6 +389,22 @@ def test_ensemble_averages_probabilities_and_weights(folder, capsys):
     mixed = dict(Weights.load(folder / "choir-soup.safetensors").tensors())
     wanted = sum(state(seed)["layers.0.weight"].double() for seed in range(3)) / 3
     assert np.allclose(mixed["layers.0.weight"], wanted, atol=1e-6)
+
+
+def test_an_ensemble_is_saved_as_one_network(folder, capsys):
+    words = ("ensemble", *MODEL, "--weights", "a.safetensors", "b.pt", "--json", "--quiet", "--save", "together")
+    code, out, _ = call(capsys, *words)
+    assert code == 0
+    found = json.loads(out)
+    assert found["ensemble"] == "together"
+    opened = ensemble.load(folder / "together", trust=True)
+    best = found["temperature_before"]
+    assert opened.temperature == pytest.approx(1.0 if best["at_bound"] else best["tau"])
+    assert [record.name for record in opened.records] == ["a", "b"]
+    assert opened(torch.zeros(2, 4)).shape == (2, 3)
+    code, _, err = call(capsys, *words)
+    assert code == 2
+    assert "holds something already" in err
 
 
 @pytest.mark.parametrize(

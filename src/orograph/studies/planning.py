@@ -24,8 +24,8 @@ class Planner:
     def __init__(self, options: Any, subject: Subject) -> None:
         if options.train.augments and not subject.images:
             raise UsageError(
-                f"{subject.data['source']} has no images to vary at random; set --train.crop 0 and leave flip and cutout "
-                "out"
+                f"{subject.data['source']} has no images to vary at random; set --train.crop 0, and leave flip and "
+                "cutout out"
             )
         self.options, self.subject = replace(options, train=resolved(options.train, subject)), subject
         self.base = {"data": subject.data, "model": subject.model, "device": subject.device}
