@@ -17,7 +17,6 @@ from orograph.studies.fast_ensembling.plan import (
     METHODS,
     SNAPSHOTS,
     distances_of,
-    fge_members,
     way_of,
 )
 from orograph.studies.fast_ensembling.published import PUBLISHED
@@ -113,7 +112,7 @@ class _Conclusion(MemberConclusion):
             "What one, two and three budgets buy",
             f"At {counts[-1]} budgets all members of {counts[-1]} runs are pooled. One run cost "
             + ", ".join(f"{spent:.3f} budgets ({method})" for method, spent in zip(METHODS, cost, strict=True))
-            + f"; a run collects {self.options.snapshots} snapshots, or {fge_members(self.options)} fast geometric "
+            + f"; a run collects {self.options.snapshots} snapshots, or {self.members_of(FGE)} fast geometric "
             "members.",
             ["budgets"],
             [_READ_BUDGETS],
@@ -173,7 +172,7 @@ class _Conclusion(MemberConclusion):
         single = {method: self.members(method, runs) for method, runs in own.items()}
         apart = {m: [self.disagree(m, repeat, runs) for repeat in self.repeats] for m, runs in own.items()}
         self.claims.append(claims.members_are_nearly_as_good(minus(single[FGE], single[INDEPENDENT])))
-        if self.options.budgets > 1 and fge_members(self.options) > 1:
+        if self.options.budgets > 1 and self.members_of(FGE) > 1:
             pairs = zip(apart[FGE], apart[INDEPENDENT], strict=True)
             self.claims.append(claims.members_disagree_less([one[0] / other[0] for one, other in pairs]))
         rows = []
@@ -210,7 +209,7 @@ class _Conclusion(MemberConclusion):
         )
 
     def geometry(self) -> None:
-        if self.options.snapshots > 1 and fge_members(self.options) > 1:
+        if self.members_of(SNAPSHOTS) > 1 and self.members_of(FGE) > 1:
             ratios = [self.distance(FGE, repeat) / self.distance(SNAPSHOTS, repeat) for repeat in self.repeats]
             self.claims.append(claims.members_lie_close(ratios))
         ways = [
@@ -236,6 +235,10 @@ class _Conclusion(MemberConclusion):
         return f"{with_error(values, 1, 4)} ({equivalent})"
 
     # -- pieces --------------------------------------------------------------------------------------------------
+
+    def members_of(self, method: str) -> int:
+        """How many networks a run collects."""
+        return len(self.answers(method, 1, 1))
 
     def distance(self, method: str, repeat: int) -> float:
         """The mean distance between two members of one run, or between two independent networks."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from orograph.execute import Task
 from orograph.studies.fast_ensembling.options import FastEnsembling
 from orograph.studies.members.planning import MemberPlanner, Method, run_name
@@ -29,24 +27,20 @@ def way_of(method: str, repeat: int) -> str:
     return f"legs through {method} {repeat}"
 
 
-def fge_members(options: FastEnsembling) -> int:
-    """About how many networks a run of fast geometric ensembling collects; exactly, for cycles of whole epochs."""
-    return math.floor((1 - options.fge_start) * options.train.epochs / options.fge_cycle + 0.5 + 1e-9)
-
-
 class _Planner(MemberPlanner):
     options: FastEnsembling
 
     def tasks(self) -> list[Task]:
-        options = self.options
+        options, methods = self.options, self.methods()
+        sizes = {method.name: self.collected(method) for method in methods}
         found = []
         for repeat in range(1, options.repeats + 1):
             for run in range(1, options.budgets + 1):
-                for method in self.methods():
+                for method in methods:
                     found += self.member_run(method, repeat, run)
         if options.geometry:
             for repeat in range(1, options.repeats + 1):
-                found += self.geometry(repeat)
+                found += self.geometry(repeat, {**sizes, INDEPENDENT: options.budgets})
         return found
 
     def methods(self) -> tuple[Method, ...]:
@@ -65,15 +59,14 @@ class _Planner(MemberPlanner):
             Method(FGE, options.train, triangles),
         )
 
-    def geometry(self, repeat: int) -> list[Task]:
-        """Of the members of one run of each method, and of the independent networks."""
+    def geometry(self, repeat: int, sizes: dict[str, int]) -> list[Task]:
+        """Of the members of one run of each method, and of the independent networks; ``sizes`` of them."""
         first = {method: [run_name(method, repeat, 1)] for method in (FGE, SNAPSHOTS)}
         first[INDEPENDENT] = [run_name(INDEPENDENT, repeat, run) for run in range(1, self.options.budgets + 1)]
         everyone = [name for names in first.values() for name in names]
         found = [self.members(distances_of(repeat), "member_distances", everyone, "", 1.0)]
-        legs = {FGE: fge_members(self.options) - 1, SNAPSHOTS: self.options.snapshots - 1}
-        legs[INDEPENDENT] = self.options.budgets - 1
         for method, names in first.items():
-            if legs[method]:
-                found.append(self.way(way_of(method, repeat), names, method, _LEG * legs[method] + 1))
+            if sizes[method] > 1:
+                points = _LEG * (sizes[method] - 1) + 1
+                found.append(self.way(way_of(method, repeat), names, method, points))
         return found

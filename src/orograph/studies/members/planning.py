@@ -7,6 +7,10 @@ from typing import Any
 
 from orograph.execute import Task
 from orograph.studies.planning import Planner
+from orograph.studies.subject import load_data
+from orograph.train import Cycles
+from orograph.train.batches import steps_per_epoch
+from orograph.train.loop import steps_at
 from orograph.train.recipe import Recipe
 
 _MODULE = "members.tasks"
@@ -48,6 +52,14 @@ class MemberPlanner(Planner):
             self.train(name, name, method.recipe, streams, **more),
             self.members(answers_of(method.name, repeat, run), "answers", [name], method.name, self.cell(None), model),
         ]
+
+    def collected(self, method: Method) -> int:
+        """How many networks a run of ``method`` collects. Raises UsageError where its cycles do not fit the run."""
+        if method.cycles is None:
+            return 1
+        per_epoch = steps_per_epoch(load_data(self.subject.data, self.subject.context).train, method.recipe)
+        total = steps_at(method.recipe.epochs, per_epoch)
+        return len(Cycles.from_dict(method.cycles).collected(total, per_epoch))
 
     def members(
         self, task: str, function: str, runs: list[str], method: str, effort: float, model: dict[str, Any] | None = None

@@ -41,9 +41,12 @@ class _Planner(MemberPlanner):
     def tasks(self) -> list[Task]:
         if self.options.dropout is not None:
             self._require_dropout()
+        methods = self.methods()
+        for method in methods:
+            self.collected(method)  # refused now where it does not fit
         found = []
         for repeat in range(1, self.options.repeats + 1):
-            for method in self.methods():
+            for method in methods:
                 for run in runs_of(method.name, self.options):
                     found += self.member_run(method, repeat, run)
         return found
