@@ -53,6 +53,9 @@ def average_workers(
 ) -> Workers:
     """Train ``workers`` copies of ``network`` from where it stands, and average them; it ends at the average.
 
+    Running statistics of batch norm are then those of the last worker, to be re-estimated before the network is used;
+    what is measured here was measured with re-estimated ones.
+
     Parameters
     ----------
     recipe : how each is trained; its ``epochs`` are those of a whole run

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
 from orograph.results import Claim
-from orograph.studies.statistics import above, at_most, finite_mean, mean_interval
+from orograph.studies.statistics import Interval, above, at_most, finite_mean, mean_interval
 
 
 def mean_claim(
@@ -19,14 +20,17 @@ def mean_claim(
     bound: float,
     side: Literal["above", "at most"],
     resolution: float = 0.0,
+    span: Interval = (-math.inf, math.inf),
     note: str = "",
     each: str = "repetitions",
 ) -> Claim:
     """Decided where the whole 95 % interval of the mean of ``values``, one from each repetition, lies on one side.
 
-    ``resolution`` is the smallest step in which a value is measured.
+    ``resolution`` is the smallest step in which a value is measured, ``span`` the values that it can have at all.
     """
     measured, interval = finite_mean(values), mean_interval(values, resolution=resolution)
+    if interval is not None:
+        interval = max(interval[0], span[0]), min(interval[1], span[1])
     decide = above if side == "above" else at_most
     return Claim(
         id=claim_id,

@@ -6,6 +6,7 @@ where its whole 95 % interval lies on one side.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from orograph.results import Claim
@@ -14,6 +15,7 @@ from orograph.studies.mean_claim import mean_claim
 from orograph.studies.members.standing import Standing, gain_claim
 
 _FAR_APART = 0.5
+_SHARE = (0.0, math.inf)
 _NEARLY_AS_GOOD = 0.01
 
 
@@ -95,6 +97,7 @@ def members_disagree_less(ratios: Sequence[float]) -> Claim:
         unit="disagreement of two members over that of two independent networks",
         bound=1.0,
         side="at most",
+        span=_SHARE,
     )
 
 
@@ -108,6 +111,7 @@ def members_lie_close(ratios: Sequence[float]) -> Claim:
         unit="mean distance between members over that between snapshots",
         bound=_FAR_APART,
         side="at most",
+        span=_SHARE,
     )
 
 

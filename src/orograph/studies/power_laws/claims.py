@@ -28,6 +28,7 @@ def forecasts_are_close(laws: Sequence[PowerLaw]) -> Claim:
         unit="size of the error of the forecast over the measured NLL, mean over widths",
         bound=_CLOSE,
         side="at most",
+        span=(0.0, np.inf),
         note=words,
         each="widths",
     )
@@ -132,6 +133,7 @@ def splits_are_foretold(split: MemorySplit) -> Claim:
         unit="what the foretold split loses on the best, over its NLL, mean over budgets",
         bound=_REGRET,
         side="at most",
+        span=(0.0, np.inf),
         note=f"Foretold {', '.join(map(str, split.predicted_n))}; measured {', '.join(map(str, split.best_n))}. Mean "
         f"loss {finite_mean(relative):.3g}; budgets share networks, so the interval flatters.",
         each="budgets",

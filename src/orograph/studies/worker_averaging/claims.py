@@ -94,4 +94,5 @@ def barrier_tells(correlations: Sequence[float]) -> Claim:
         unit="rank correlation over starts and ways to share, of workers averaged once",
         bound=0.0,
         side="above",
+        span=(-1.0, 1.0),
     )
