@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import orograph as og
-from orograph.basics.errors import UsageError
+from orograph.basics.errors import UsageError, WeightsError
 from orograph.connect import path
 from orograph.ensemble import Ensemble, ask, evaluate, on_path
 from orograph.objective import Objective
@@ -70,5 +70,7 @@ def test_a_path_without_its_points_is_refused(joined):
     with pytest.raises(UsageError, match="without its control points"):
         on_path(bare, joined[2][0], [0.5])
     other = Weights.of(torch.nn.Linear(3, 3))
+    with pytest.raises(WeightsError):
+        on_path(joined[3], other, [0.5])
     with pytest.raises(UsageError, match="control points have shape"):
         on_path(Path(**{**vars(joined[3]), "curve": None}), other, [0.5])

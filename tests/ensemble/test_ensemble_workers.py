@@ -62,6 +62,16 @@ def test_one_worker_averaged_once_is_an_ordinary_run(data):
     assert np.isnan(alone.error_barrier)
 
 
+@pytest.mark.parametrize("options", [{}, {"optimizer": "adam", "lr": 0.01}])
+def test_averages_of_one_worker_change_nothing(data, options):
+    """Momentum goes on through an average, so one worker that is averaged often is one that never is."""
+    recipe = Recipe(**{"epochs": 2, "batch_size": 20, "lr": 0.1, "schedule": "linear", **options})
+    never = average_workers(network(data), data, recipe, workers=1, seed=7)
+    often = average_workers(network(data), data, recipe, workers=1, every=0.5, seed=7)
+    assert torch.equal(never.average.vector, often.average.vector)
+    assert len(often.epochs) == 4
+
+
 def test_a_team_says_what_its_average_is_worth(data, tmp_path):
     found = average_workers(
         network(data), data, Recipe(epochs=3, batch_size=20), workers=3, every=1.0, points=5, seed=1
@@ -103,6 +113,7 @@ def test_shards_share_all_examples(data):
         ({"workers": 0}, "whole number from 1"),
         ({"workers": 50, "shards": True}, "cannot be shared"),
         ({"began": 2.0}, "nothing is left to train"),
+        ({"began": 1.99}, "less than a step"),
         ({"every": 0.0}, "above 0"),
     ],
 )

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from orograph import studies
+from orograph import models, studies
 from orograph.basics.errors import UsageError
 from orograph.execute.schedule import task_keys
 from orograph.results import Comparison, Polyline, Predictions
@@ -175,6 +175,10 @@ def test_the_study_of_snapshots_runs(tmp_path):
         ("fast-ensembling", {"budgets": 0}, "budgets must be at least 1"),
         ("fast-ensembling", {"train.direction": "climb"}, "must be descend"),
         ("fast-ensembling", {"data": "nowhere"}, "nowhere"),
+        ("fast-ensembling", {"fge_cycle": 50.0}, "no cycle of 50 epochs fits"),
+        ("fast-ensembling", {"fge_high": 1e-4}, "low must be below high"),
+        ("fast-ensembling", {"snapshots": 10_000}, "train longer"),
+        ("snapshot-ensembles", {"cycles": 10_000}, "train longer"),
         ("snapshot-ensembles", {"lrs": (0.1, 0.05)}, "the lower one first"),
         ("snapshot-ensembles", {"dropout": 1.0}, "share of units"),
         ("snapshot-ensembles", {"model": "mlp"}, "--dropout none"),
@@ -183,6 +187,12 @@ def test_the_study_of_snapshots_runs(tmp_path):
 def test_options_that_cannot_be_right(study, options, message):
     with pytest.raises(UsageError, match=message):
         studies.plan(study, **options)
+
+
+def test_a_folder_belongs_to_one_study(tmp_path):
+    studies.run("snapshot-ensembles", out=tmp_path, executor="local", **{**SNAPSHOTS, "repeats": 1, "train.epochs": 1})
+    with pytest.raises(UsageError, match="is the folder of the study snapshot-ensembles"):
+        studies.run("fast-ensembling", out=tmp_path, executor="local", **FAST)
 
 
 def test_vectors_cannot_be_cropped(tmp_path):
@@ -203,7 +213,9 @@ def test_a_paper_s_size_is_where_options_start():
     for study in known():
         assert study.options.papers
         for name in study.options.papers:
-            assert paper(study.options, name).data in ("cifar10", "cifar100", "svhn+extra")
+            size = paper(study.options, name)
+            assert size.data in ("cifar10", "cifar100", "svhn+extra")
+            assert size.model in models.known()
     with pytest.raises(UsageError, match="did you mean 'vgg16-cifar10'"):
         resolve("fast-ensembling", {"paper": "vgg16-cifar"})
 

@@ -57,7 +57,7 @@ def split(share, regret=(0.0, 0.001, 0.001)):
     ],
 )
 def test_forecasts_are_judged_by_what_was_measured(forecasts, verdict):
-    found = claims.forecasts_are_close([law(forecast=value) for value in forecasts])
+    found = claims.forecasts_are_close({k: law(forecast=value) for k, value in enumerate(forecasts, start=1)})
     assert found.verdict == verdict
     assert found.measured == pytest.approx(np.mean([abs(value - 0.5) / 0.5 for value in forecasts]))
 
@@ -103,7 +103,11 @@ def test_splits_are_judged_by_resamples(last, several, grows):
 
 @pytest.mark.parametrize(
     ("regret", "verdict"),
-    [((0.0, 0.001, 0.001), "reproduced"), ((0.1, 0.11, 0.1), "not reproduced"), ((0.0, 0.05, 0.0), "inconclusive")],
+    [
+        ((9.0, 0.001, 0.001), "reproduced"),  # a budget with one way to divide it does not count
+        ((0.1, 0.11, 0.1), "not reproduced"),
+        ((0.0, 0.05, 0.0), "inconclusive"),
+    ],
 )
 def test_foretold_splits_are_judged_by_what_they_lose(regret, verdict):
     assert claims.splits_are_foretold(split(np.eye(3), regret)).verdict == verdict
@@ -121,7 +125,9 @@ def test_the_whole_study_runs_and_does_nothing_twice(tmp_path):
     wide = result.results["law in the width"]
     assert wide.fitted.tolist() == [True] * 4 + [False]
     assert wide.forecasts[0].x == 4
-    assert result.results["memory split"].sizes.tolist() == [610, 1210, 2410, 3610, 4810]
+    split = result.results["memory split"]
+    assert split.sizes.tolist() == [610, 1210, 2410, 3610, 4810]
+    assert split.n[1, 0] == 2  # two networks of half the width have a little more parameters, and fit
     plan = studies.plan("power-laws", out=tmp_path, **TINY)
     assert {task.name for task in plan.tasks} == plan.done
     more = studies.plan("power-laws", out=tmp_path, **{**TINY, "replicas": 12, "held_out": 4})
@@ -144,6 +150,8 @@ def test_collapsed_networks_are_told_and_stay_in_the_figures(tmp_path):
         ({"replicas": 10, "held_out": 6}, "leave too few"),
         ({"fit_up_to": 3}, "at least four sizes"),
         ({"model_options": ("width=2",)}, "leave it out of model_options"),
+        ({"widths": (0.01, 0.02)}, "networks of the same size"),
+        ({"model": "net.py:Net"}, "net.py"),
         ({"block": 0}, "block must be at least 1"),
         ({"model": "resnet20", "model_options": (), "widths": (-1.0,)}, "above 0"),
     ],

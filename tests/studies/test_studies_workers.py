@@ -93,6 +93,8 @@ def test_without_its_parts_it_claims_less(tmp_path):
         ({"starts": (1.0, 0.0)}, "from 0 upwards"),
         ({"starts": (0.0, 10.0)}, "must leave some"),
         ({"points": 3}, "at least 5"),
+        ({"starts": (0.0, 9.99), "train_size": 200}, "less than a step"),
+        ({"team": 500, "train_size": 200}, "--no-shards"),
         ({"repeats": 0}, "repeats must be at least 1"),
     ],
 )

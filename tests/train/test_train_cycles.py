@@ -13,7 +13,7 @@ from numpy.testing import assert_allclose
 import orograph as og
 from orograph.basics.errors import StoreError, UsageError
 from orograph.results import Comparison
-from orograph.train import Averaging, Cycles, FastGeometric, NoCycle, Recipe, Snapshots, Stretch, fit
+from orograph.train import Averaging, Cycles, FastGeometric, Moments, NoCycle, Recipe, Snapshots, Stretch, fit
 from orograph.train.cycles import cycle_lengths
 from orograph.train.schedule import learning_rates
 from orograph.weights import Weights
@@ -129,14 +129,21 @@ def test_cycles_come_back_from_their_options(cycles):
     assert Cycles.from_dict(cycles.to_dict()) == cycles
 
 
-def test_stretch_after_stretch_is_the_whole_run_where_nothing_is_carried(data):
-    recipe = Recipe(epochs=4, batch_size=32, momentum=0.0, lr=0.1, schedule="hold-decay", warmup=1, crop=1)
+@pytest.mark.parametrize("optimizer", [{}, {"optimizer": "adam", "lr": 0.01}])
+def test_stretch_after_stretch_is_the_whole_run(data, optimizer):
+    recipe = Recipe(**{"epochs": 4, "batch_size": 32, "schedule": "hold-decay", "warmup": 1, "crop": 1, **optimizer})
+    moments = Moments()
     whole, parts = (og.models.build("convnet", data, seed=0) for _ in range(2))
     fit(whole, data, recipe, seed=3)
     for begin, length in ((0.0, 1.0), (1.0, 0.5), (1.5, 2.5)):
         part = replace(recipe, epochs=length, warmup=0.0)
-        fit(parts, data, part, seed=3, cycles=Stretch(4.0, begin, 1.0), test=False)
+        fit(parts, data, part, seed=3, cycles=Stretch(4.0, begin, 1.0), test=False, moments=moments)
     assert torch.equal(Weights.of(whole).vector, Weights.of(parts).vector)
+
+
+def test_moments_are_handed_on_in_memory_only(data, tmp_path):
+    with pytest.raises(UsageError, match="leave out= out"):
+        fit(og.models.build("mlp", data, seed=0), data, RECIPE, moments=Moments(), out=tmp_path / "x")
 
 
 def test_a_run_is_measured_along_its_cycles(data, tmp_path):

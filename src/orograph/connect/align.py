@@ -73,6 +73,8 @@ def align(
     """
     if method not in ("weights", "activations"):
         raise UsageError(f"method is weights or activations, not {method!r}")
+    if attempts < 1 or examples < 1:
+        raise UsageError(f"matching takes at least one attempt and one example, not {attempts} and {examples}")
     began = Cost() if objective is None else objective.cost
     (first, second), labels = family([a, b], names)
     proof = find_groups(model, second, example, groups=groups, tolerance=tolerance, seed=seed)

@@ -29,13 +29,16 @@ def on_path(path: Path, start: Point, ts: Sequence[float], *, ends: int = 0, bud
     Raises
     ------
     UsageError
-        No ``ts``, one outside [0, 1] or twice, or a path without its control points.
+        No ``ts``, one outside [0, 1] or twice, or a path without its control points. WeightsError: ``start`` is of
+        another architecture.
     """
     if not len(ts) or min(ts) < 0 or max(ts) > 1 or len(set(ts)) < len(ts):
         raise UsageError(f"members lie at different t in [0, 1], at least one, not at {list(ts)}")
     if path.control is None:
         raise UsageError("this path was stored without its control points; find it again, or load the file of its own")
     first = as_weights(start)
+    if path.curve is not None:
+        path.curve.points[0].layout.require_same(first.layout)
     curve = path.curve or Curve.of(path.kind, path.control, first, path.segments)
     members = tuple(curve.at(float(t)) for t in ts)
     name = " to ".join(path.names)

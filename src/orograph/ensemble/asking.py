@@ -7,6 +7,7 @@ statistics have to be re-estimated). Everything else is computed from the stored
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -47,7 +48,7 @@ def ask(
         The examples have no labels, or the networks' outputs are not one row of logits for each. UsageError: an average
         with batch norm, and no ``calibration``.
     """
-    weights, records, policy = _networks(networks, names)
+    weights, records, policy = _networks(networks, names, model)
     objective = Objective(
         model,
         examples,
@@ -93,7 +94,7 @@ def evaluate(
     ``options`` are those of :func:`ask`. Temperatures are fitted on one half of the examples and scored on the other.
     """
     predictions = ask(model, networks, examples, **options)
-    weights, _, _ = _networks(networks)
+    weights, _, _ = _networks(networks, None, model)
     apart = distances(weights, names=list(predictions.names)).matrix
     made: dict[str, Any] = {}
     if isinstance(networks, Collected):
@@ -102,7 +103,7 @@ def evaluate(
 
 
 def _networks(
-    networks: Collected | Sequence[Point], names: Sequence[str] | None = None
+    networks: Collected | Sequence[Point], names: Sequence[str] | None, model: nn.Module
 ) -> tuple[list[Weights], list[Member], str]:
     if isinstance(networks, Collected):
         if not networks.members:
@@ -110,7 +111,9 @@ def _networks(
         return list(networks.members), list(networks.records), networks.batchnorm
     if not networks:
         raise UsageError("there are no networks to ask")
-    weights, labels = family(networks, names)
+    # Files of plain state dicts say their own names only to the network they are of.
+    points = [Weights.load(point, model) if isinstance(point, (str, Path)) else point for point in networks]
+    weights, labels = family(points, names)
     hashes = (one.fingerprint() for one in weights)
     records = [Member(label, weights_hash=digest) for label, digest in zip(labels, hashes, strict=True)]
     return weights, records, "frozen"

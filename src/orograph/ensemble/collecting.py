@@ -89,8 +89,8 @@ class _Plan:
         """Refuse, before it starts, what would cost more than 1B by more than the slack."""
         if examples > self.budget * (1 + _SLACK):
             raise UsageError(
-                f"{what} would overrun the budget: {examples:,.0f} examples where 1B has {self.budget:,}; train for "
-                "more epochs"
+                f"{what} would overrun the budget by more than {100 * _SLACK:g} %: {examples:,.0f} examples where 1B "
+                f"has {self.budget:,}; train for more epochs"
             )
 
     def fit(self, method: str, run: int, cycles: Cycles | None = None, recipe: Recipe | None = None) -> Run:
@@ -216,7 +216,7 @@ def swa(
     plan = _plan(network, data, recipe, options)
     normalises = bool(tracking_layers(fresh(network, data, 0)))
     passes = min(len(plan.train), _STATISTICS) if normalises else 0
-    plan.require(plan.budget + FORWARD * passes, "its pass for batch-norm statistics")
+    plan.require(plan.budget + FORWARD * passes, "a run and its pass for batch-norm statistics")
     walked = plan.collect("swa", Averaging(lr=lr, start=start, every=every), runs)
     averages, records = [], []
     for run in walked.runs:

@@ -54,6 +54,8 @@ def memory_split(
     UsageError
         A budget below the smallest network, or pools about different examples.
     """
+    if any(size != int(size) or size < 1 for size in pools):
+        raise UsageError(f"pools are named by the parameters of one network, whole numbers from 1, not {sorted(pools)}")
     asked = np.array(sorted(budgets or pools), dtype=np.int64)
     if pools and asked[0] < min(pools):
         raise UsageError(f"a budget of {asked[0]} holds no network; the smallest has {min(pools)} parameters")

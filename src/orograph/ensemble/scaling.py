@@ -62,6 +62,9 @@ def power_law(
         Fewer than four sizes to fit.
     """
 
+    if any(not n >= 1 for n in forecasts):
+        raise UsageError(f"ensembles have at least one network; forecasts {list(forecasts)} name fewer")
+
     def law(pools: dict[str, Predictions]) -> PowerLaw:
         pool = Pool(pools[""], temperature, seed=seed)
         ours = len(pool.predictions) - held_out

@@ -2,7 +2,7 @@
 
 All begin at one point. Each takes the steps of an ordinary run, on a data order of its own or on a shard of its own,
 and after every so many epochs their weights are averaged and each goes on from there. Learning rates are those of the
-whole run; momentum begins anew after each average. Sources: ElasticDL issue 179 (2019) for the question, McDonald et
+whole run, and momentum is averaged with the weights. Sources: ElasticDL issue 179 (2019) for the question, McDonald et
 al. 2010 and Stich 2019 for the methods.
 
 Cost: the training of all workers; at each of up to ``measurements`` averages a test pass for each worker and the
@@ -28,7 +28,7 @@ from orograph.ensemble.averaging import mean_weights
 from orograph.landscape.barrier import barrier
 from orograph.objective import Objective
 from orograph.results import Cost, Workers
-from orograph.train import Recipe, Streams, Stretch, fit
+from orograph.train import Moments, Recipe, Streams, Stretch, fit
 from orograph.train.batches import steps_per_epoch
 from orograph.train.loop import Progress, steps_at
 from orograph.weights import Weights
@@ -80,14 +80,15 @@ def average_workers(
     plan = _Plan(recipe if whole is None else replace(recipe, epochs=whole), data.train, began, every)
     measured = objective or Objective(deepcopy(network), data.test, calibration=data.train, device=device)
     before, spent = measured.cost, Cost()
-    average, found = Weights.of(network).copy(), _Rows()
+    average, moments, found = Weights.of(network).copy(), Moments(), _Rows()
     team: list[Weights] = []
     walls = []
     shown = plan.measured(measurements)
     for number, (begin, end) in enumerate(plan.rounds):
-        team = []
+        team, carried = [], []
         for worker, part in enumerate(parts):
             own = derive(seed, "worker", worker)
+            carried.append(Moments(moments.tensors, moments.numbers))
             run = fit(
                 network,
                 part,
@@ -97,10 +98,11 @@ def average_workers(
                 test=False,
                 device=device,
                 cycles=plan.stretch(part, begin),
+                moments=carried[-1],
             )
             spent += run.provenance.cost
             team.append(run.final.weights)
-        average = mean_weights(team)
+        average, moments = mean_weights(team), Moments.mean(carried)
         if number in shown:
             found.add(end / plan.per_epoch, [measured(one) for one in team], measured(average), team, average)
         if progress is not None:
@@ -147,6 +149,8 @@ class _Plan:
         """Steps done where each begins and ends; a remainder joins the last."""
         first, last = (steps_at(epochs, self.per_epoch) for epochs in (self.began, self.recipe.epochs))
         gap = last - first if self.every is None else min(steps_at(self.every, self.per_epoch), last - first)
+        if first >= last:
+            raise UsageError(f"nothing is left to train: {self.began:g} epochs leave less than a step")
         ends = [*range(first + gap, last - gap + 1, gap), last]
         return list(zip([first, *ends[:-1]], ends, strict=True))
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from orograph.basics.words import counted
 from orograph.results.interactive import (
     axis,
     drawable,
@@ -20,7 +21,6 @@ from orograph.results.interactive import (
 from orograph.results.law_curves import (
     Errors,
     LawCurve,
-    counted,
     errors,
     law_curve,
     law_warnings,

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from orograph.basics.words import counted
 from orograph.results.interactive import drawable, log_axis, plotting, sheet, titled
 from orograph.results.interactive_laws import COLUMNS, bars
 from orograph.results.law_curves import (
     FEW_NAMES,
     SizeCurve,
     Stars,
-    counted,
     law_words,
     loss_title,
     size_curves,

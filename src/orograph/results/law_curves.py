@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from orograph.basics.words import counted
 from orograph.results.palette import size_colour
 from orograph.results.power_law import MemorySplit, PowerLaw
 from orograph.results.predictions import Predictions
@@ -111,16 +112,13 @@ def law_warnings(law: PowerLaw) -> list[str]:
     found = []
     if law.c_at_bound:
         found.append("c is at a bound: these points do not tell the limit")
+    if law.untypical:
+        found.append(f"{', '.join(law.untypical)} outside the interval: not typical of the pool")
     if np.isfinite(law.a) and law.unusual:
         found.append("an exponent outside [-2, -0.2] is hardly a power law")
     if law.collapsed and law.without_collapsed is None:
         found.append(f"{counted(len(law.collapsed), 'collapsed network')} in it")
     return found
-
-
-def counted(count: int, noun: str) -> str:
-    """``1 network``, ``2 networks``."""
-    return f"{count} {noun}{'s' * (count != 1)}"
 
 
 # ---- the memory split ------------------------------------------------------------------------------------------------

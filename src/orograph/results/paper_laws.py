@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from orograph.basics.words import counted
 from orograph.results.law_curves import (
     FEW_NAMES,
     Errors,
     LawCurve,
     SizeCurve,
-    counted,
     errors,
     law_curve,
     law_warnings,

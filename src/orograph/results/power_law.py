@@ -85,6 +85,12 @@ class PowerLaw(Result):
         """Whether the exponent lies outside [-2, -0.2], where a law is rarely more than a curve through points."""
         return not USUAL_EXPONENTS[0] <= self.a <= USUAL_EXPONENTS[1]
 
+    @property
+    def untypical(self) -> tuple[str, ...]:
+        """Which of c, b and a lie outside their own intervals: the groups that were drawn first are not typical."""
+        own = {"c": self.c, "b": self.b, "a": self.a}
+        return tuple(name for name, (low, high) in self.intervals().items() if own[name] < low or own[name] > high)
+
     def predict(self, x: ArrayLike) -> NDArray[np.float64]:
         """The law at ``x``, in nats."""
         return np.asarray(self.c + self.b * np.asarray(x, dtype=np.float64) ** self.a)
@@ -121,6 +127,10 @@ class PowerLaw(Result):
             lines.append("no law: a fitted point is not finite")
         if self.c_at_bound:
             lines.append("c is at a bound of its range: the points do not tell the limit")
+        if self.untypical:
+            lines.append(
+                f"{', '.join(self.untypical)} outside the interval: the groups drawn are not typical of the pool"
+            )
         if np.isfinite(self.a) and self.unusual:
             lines.append(f"an exponent of {self.a:.3g} is outside [-2, -0.2]: hardly a power law")
         if (single := self.x[self.groups == 1]).size:

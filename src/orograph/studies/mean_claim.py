@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Literal
 
+from orograph.basics.words import counted
 from orograph.results import Claim
 from orograph.studies.statistics import Interval, above, at_most, finite_mean, mean_interval
 
@@ -22,7 +23,7 @@ def mean_claim(
     resolution: float = 0.0,
     span: Interval = (-math.inf, math.inf),
     note: str = "",
-    each: str = "repetitions",
+    each: str = "repetition",
 ) -> Claim:
     """Decided where the whole 95 % interval of the mean of ``values``, one from each repetition, lies on one side.
 
@@ -39,7 +40,7 @@ def mean_claim(
         measured=measured,
         interval=interval,
         unit=unit,
-        rule=f"mean {side} {bound:g} (95 % interval over {len(values)} {each})",
+        rule=f"mean {side} {bound:g} (95 % interval over {counted(len(values), each)})",
         verdict=decide(measured, interval, bound),
         note=note if interval else f"{note} An interval needs two finite values.".strip(),
     )

@@ -104,6 +104,7 @@ def run(
     subject = Subject.of(chosen)
     tasks = entry.plan(chosen, subject)
     folder = default_folder(entry.name) if out is None else Path(out)
+    _require_own(folder, entry.name)
     with Store(folder) as store:
         if write_study(folder / "study.toml", entry.name, chosen):
             for outdated in ("result.npz", "report.html"):  # of other options; show must not take them for these
@@ -117,6 +118,16 @@ def run(
         result = replace(result, heading=entry.title, source=entry.source, notes=notes)
         result.save(folder / "result.npz")
     return result
+
+
+def _require_own(folder: Path, name: str) -> None:
+    """Raise UsageError where the folder is that of another study, whose result this one would replace."""
+    try:
+        other, _ = read_study(folder / "study.toml")
+    except UsageError:  # none, or not readable: written anew
+        return
+    if other != name:
+        raise UsageError(f"{folder} is the folder of the study {other}; choose another one with --out (out=)")
 
 
 def load_study(folder: str | Path) -> StudyResult:

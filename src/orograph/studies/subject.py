@@ -65,6 +65,8 @@ class Subject:
         if min(len(data.train), len(data.test)) < _FEWEST:
             found = f"{len(data.train)} and {len(data.test)}"
             raise UsageError(f"a study needs at least {_FEWEST} training and as many test examples, not {found}")
+        if data.classes == 1:
+            raise UsageError(f"{options.data} has one class, which every network gets right; choose other data")
         model = build(options.model, data, seed=0, **extra)
         _try_together(model, data, options.model)
         weights = Weights.of(model)

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from orograph.train.cycles import Averaging, Cycles, FastGeometric, NoCycle, Snapshots, Stretch
     from orograph.train.fitting import fit
+    from orograph.train.moments import Moments
     from orograph.train.reading import load_run
     from orograph.train.recipe import Recipe
     from orograph.train.recorder import Recorder
     from orograph.train.streams import Streams
 
 _MODULES = {
+    "Moments": "moments",
     "Recipe": "recipe",
     "Recorder": "recorder",
     "Streams": "streams",
@@ -32,6 +34,7 @@ __all__ = [
     "Averaging",
     "Cycles",
     "FastGeometric",
+    "Moments",
     "NoCycle",
     "Recipe",
     "Recorder",

@@ -205,7 +205,7 @@ class Stretch(Cycles):
 
     ``warmup`` are the epochs of warm-up of the whole run; a recipe shorter than them could not say so.
 
-    Stretch after stretch is the whole run, but for the optimiser's moments, which each begins anew.
+    Stretch after stretch is the whole run, if the optimiser's moments are handed on (``fit(moments=)``).
     """
 
     whole: float

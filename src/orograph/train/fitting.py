@@ -27,6 +27,7 @@ from orograph.train.carried import Carried, network_of
 from orograph.train.cycles import Cycles
 from orograph.train.folder import RunFolder
 from orograph.train.loop import Loop, Progress, in_training
+from orograph.train.moments import Moments
 from orograph.train.precision import settled, speed_of_bf16
 from orograph.train.recipe import Recipe
 from orograph.train.session import Session, Start, weights_at
@@ -49,6 +50,7 @@ def fit(
     progress: Progress | None = None,
     snapshot_every: float = 1.0,
     cycles: Cycles | None = None,
+    moments: Moments | None = None,
 ) -> Run:
     """Train ``model`` in place on ``data.train``; it ends at the run's last weights.
 
@@ -70,6 +72,8 @@ def fit(
     progress : called with (steps done, steps in all) after each step
     cycles : a schedule in place of the recipe's, whose networks are kept as checkpoints too, and whose cycles are
         measured eight times each (see :mod:`orograph.train.cycles`)
+    moments : what the optimiser remembers of steps before these, and afterwards of these too (it changes); for a run
+        in stretches, which has no ``out``
     snapshot_every : epochs between snapshots, from which a killed run continues; does not influence the result
 
     Returns
@@ -91,6 +95,8 @@ def fit(
     recipe = Recipe() if recipe is None else recipe
     if not snapshot_every > 0:
         raise UsageError(f"snapshot_every must be above 0 epochs, not {snapshot_every}")
+    if moments is not None and out is not None:
+        raise UsageError("moments are handed on in memory; leave out= out")
     streams, place = Streams.of(seed), resolve_device(device)
     asked = recipe.precision
     recipe, precision = settled(recipe, place)
@@ -116,6 +122,8 @@ def fit(
         by_pixel = takes_pixels(network_of(model), train, place)
         batches = Batches(train, recipe, streams, place, by_pixel=by_pixel)
         loop = Loop(model, recipe, streams, criterion, batches, place, cycles)
+        if moments is not None:
+            moments.give(loop.optimizer)
         if folder is not None:  # all that may be refused was looked at before the folder is touched
             folder.claim(request)
             finished = folder.finished()
@@ -126,6 +134,8 @@ def fit(
         if cycles is not None:
             training.follow(cycles)
         training.until_the_end(progress)
+        if moments is not None:
+            moments.take(loop.optimizer)
         provenance = Provenance(
             method="training",
             options={

@@ -74,7 +74,8 @@ def read_parts(path: Path, model: nn.Module | None = None) -> Parts:
         return found
     if model is None:
         raise WeightsError(
-            f"{path} is a plain state dict; give its network too (--model), to tell weights from buffers"
+            f"{path} is a plain state dict; give its network too (Weights.load(path, network), or --model), to tell "
+            "weights from buffers"
         )
     return _foreign(tensors, model, path)
 

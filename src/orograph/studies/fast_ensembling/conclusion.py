@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from orograph.basics.words import counted
 from orograph.ensemble import deep_ensemble_equivalent
 from orograph.execute import Outcome
 from orograph.results import Comparison, Distances, Polyline, Series, StudyResult, Table
@@ -30,11 +31,11 @@ _READ_BUDGETS = (
     "it is the better way to spend them."
 )
 _READ_CYCLES = (
-    "The learning rate rises and falls; the error follows it, and returns low at every circle, where a network is "
-    "collected. Below, how far the run has moved from where its cycles began."
+    "The learning rate rises and falls; see whether the error follows it, and is low again at every mark, where a "
+    "network is collected. Below, how far the run has moved from where its cycles began."
 )
 _READ_GROWTH = "Probabilities of the first 1, 2, … networks averaged, in the order in which they were collected."
-_READ_DISTANCES = "Blocks along the diagonal are methods: members of one run lie closer together than separate runs."
+_READ_DISTANCES = "Blocks along the diagonal are methods; the darker a block, the closer its networks lie together."
 _READ_LEGS = "Dots are members, in order of collection; a hump between two of them is the barrier of that leg."
 
 
@@ -57,7 +58,7 @@ class _Conclusion(MemberConclusion):
             self.geometry()
 
     def what(self) -> str:
-        return f"{self.options.repeats} repetitions with {self.options.model} on {self.options.data}"
+        return f"{counted(self.options.repeats, 'repetition')} with {self.options.model} on {self.options.data}"
 
     def finding(self) -> str:
         verdict = {claim.id: claim.verdict for claim in self.claims}["fge-beats-one"]
@@ -113,7 +114,7 @@ class _Conclusion(MemberConclusion):
             f"At {counts[-1]} budgets all members of {counts[-1]} runs are pooled. One run cost "
             + ", ".join(f"{spent:.3f} budgets ({method})" for method, spent in zip(METHODS, cost, strict=True))
             + f"; a run collects {self.options.snapshots} snapshots, or {self.members_of(FGE)} fast geometric "
-            "members.",
+            f"members{self.cycle_words()}.",
             ["budgets"],
             [_READ_BUDGETS],
             (
@@ -222,7 +223,9 @@ class _Conclusion(MemberConclusion):
         self.section(
             "Where the members lie",
             "Distances between the members of one run of each method and the independent networks, and straight legs "
-            "through them in the order of collection. Nothing was trained on the legs.",
+            "through them in the order of collection. Nothing was trained on the legs. Runs of equal number begin at "
+            "the same initial values with the same data order, so members of the first run and the first independent "
+            "network share most of their way.",
             [distances_of(1), *ways],
             [_READ_DISTANCES, *([_READ_LEGS] * len(ways))],
         )
@@ -235,6 +238,15 @@ class _Conclusion(MemberConclusion):
         return f"{with_error(values, 1, 4)} ({equivalent})"
 
     # -- pieces --------------------------------------------------------------------------------------------------
+
+    def cycle_words(self) -> str:
+        """How long a fast geometric cycle really is, an even number of steps."""
+        run = self.run(run_name(FGE, 1, 1))
+        steps = run.provenance.options["collected"]
+        if len(steps) < 2:
+            return ""
+        length = steps[1] - steps[0]
+        return f", one every {length} steps ({length * float(run.epochs[-1]) / int(run.steps[-1]):.3g} epochs)"
 
     def members_of(self, method: str) -> int:
         """How many networks a run collects."""

@@ -73,8 +73,8 @@ class FastEnsembling:
     """Further options of the network, e.g. width=0.5 batch_norm=true."""
 
     papers: ClassVar[dict[str, dict[str, Any]]] = {
-        "vgg16-cifar10": _paper("cifar10", "vgg16", 200, 0.05, 5e-4, **_VGG),
-        "vgg16-cifar100": _paper("cifar100", "vgg16", 200, 0.05, 5e-4, **_VGG),
+        "vgg16-cifar10": _paper("cifar10", "vgg-d", 200, 0.05, 5e-4, **_VGG),
+        "vgg16-cifar100": _paper("cifar100", "vgg-d", 200, 0.05, 5e-4, **_VGG),
         "preresnet164-cifar10": _paper("cifar10", "preresnet164", 150, 0.1, 3e-4, **_RESNET),
         "preresnet164-cifar100": _paper("cifar100", "preresnet164", 150, 0.1, 3e-4, **_RESNET),
         "wrn-28-10-cifar10": _paper("cifar10", "wrn-28-10", 200, 0.1, 5e-4, **_WIDE),

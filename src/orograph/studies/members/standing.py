@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from orograph.basics.words import counted
 from orograph.ensemble import before_averaging, by_example, calibrated_nll, combine, folds, running
 from orograph.results import Claim, Predictions
 from orograph.studies.statistics import above, at_most, difference_interval, finite_mean
@@ -82,6 +83,8 @@ def gain_claim(
     whole = Standing.mean(gains)
     measured, examples = finite_mean(values), len(whole.error)
     interval = difference_interval(values, whole.error, resolution=1 / examples)
+    if interval is not None:
+        interval = max(interval[0], -1.0), min(interval[1], 1.0)
     decide = above if side == "above" else at_most
     nats = ", ".join(f"{gain.calibrated.mean():.3g}" for gain in gains)
     return Claim(
@@ -91,7 +94,8 @@ def gain_claim(
         measured=measured,
         interval=interval,
         unit=unit,
-        rule=f"mean {side} {bound:g} (95 % interval over {len(gains)} repetitions and {examples:,} test examples)",
+        rule=f"mean {side} {bound:g} (95 % interval over {counted(len(gains), 'repetition')} and "
+        f"{counted(examples, 'test example')})",
         verdict=decide(measured, interval, bound),
-        note=f"The same in calibrated NLL: {nats} nats." + ("" if interval else _TWO),
+        note=f"The same in calibrated NLL, by repetition: {nats} nats." + ("" if interval else _TWO),
     )

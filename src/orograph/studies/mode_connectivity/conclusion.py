@@ -18,9 +18,9 @@ _HOW_TO_READ_ROUTES = (
 )
 _HOW_TO_READ_A_PLANE = (
     "The plane through both networks and the bend of the curve, in true lengths; the colour is the train loss with the "
-    "L2 term of training. The curve goes round the height that lies on the straight line."
+    "L2 term of training. See whether the curve goes round a height that lies on the straight line."
 )
-_HOW_TO_READ_THREE = "The plane through three independent networks, in true lengths: three separate low places."
+_HOW_TO_READ_THREE = "The plane through three independent networks, in true lengths: see whether low ground joins them."
 _HOW_TO_READ_LEGS = "Straight legs through all networks in turn; a hump on each leg is the barrier between neighbours."
 _HOW_TO_READ_ALIGNMENT = (
     "The barrier of the same straight line: as the networks are, with the units of the second put in the first one's "

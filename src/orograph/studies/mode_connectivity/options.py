@@ -82,7 +82,7 @@ class ModeConnectivity:
     papers: ClassVar[dict[str, dict[str, Any]]] = {
         f"{name}-{data}": _paper(data, *size)
         for name, size in {
-            "vgg16": ("vgg16", 200, 0.05, 600, 0.015, 5e-4),
+            "vgg16": ("vgg-d", 200, 0.05, 600, 0.015, 5e-4),
             "preresnet164": ("preresnet164", 150, 0.1, 200, 0.03, 3e-4),
         }.items()
         for data in ("cifar10", "cifar100")

@@ -53,8 +53,9 @@ class _Planner(Planner):
         if options.polychain:
             found.append(self.path(f"pair {pair}: polychain", ends, names, kind="polychain"))
         if options.align:
-            found.append(self.path(f"pair {pair}: aligned bezier", ends, names, align=options.method, line=True))
-            found.append(self.alignment(f"pair {pair}: alignment", ends, names))
+            curve = f"pair {pair}: aligned bezier"
+            found.append(self.path(curve, ends, names, align=options.method, line=True))
+            found.append(self.alignment(f"pair {pair}: alignment", curve, ends, names))
         if options.permuted:
             copied = [names[0], f"{names[0]} permuted"]
             found.append(self.path(f"pair {pair}: permuted copy", [ends[0]], copied, permuted=True, line=True))
@@ -88,11 +89,11 @@ class _Planner(Planner):
         needs = [end[0] for end in ends]
         return self.task(task, f"{_MODULE}:connect", arguments, needs, self.training(recipe) + measured)
 
-    def alignment(self, task: str, ends: list[tuple[str, str]], names: list[str]) -> Task:
+    def alignment(self, task: str, curve: str, ends: list[tuple[str, str]], names: list[str]) -> Task:
         arguments = {
             **self.connecting(ends, names),
             "method": self.options.method,
-            "seed": derive(self.options.seed, task),
+            "seed": derive(self.options.seed, curve),  # so that it is the alignment that the curve was given
         }
         return self.task(task, f"{_MODULE}:align_pair", arguments, [end[0] for end in ends], 150 * self.cell(None))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -15,11 +15,11 @@ _REGRET = 0.02
 _SURE = 0.95
 
 
-def forecasts_are_close(laws: Sequence[PowerLaw]) -> Claim:
+def forecasts_are_close(laws: Mapping[float, PowerLaw]) -> Claim:
     """Laws fitted to small ensembles foretell one of networks that they have not seen."""
-    found = [law.forecasts[-1] for law in laws if law.forecasts and np.isfinite(law.c)]
-    errors = [abs(one.predicted - one.measured) / one.measured for one in found if one.measured]
-    words = "; ".join(str(one) for one in found)
+    found = {width: law.forecasts[-1] for width, law in laws.items() if law.forecasts and np.isfinite(law.c)}
+    errors = [abs(one.predicted - one.measured) / one.measured for one in found.values() if one.measured]
+    words = "; ".join(f"width {width:g}, {one}" for width, one in found.items())
     return mean_claim(
         "forecast",
         "A power law fitted to small ensembles foretells the calibrated NLL of a larger one.",
@@ -30,7 +30,7 @@ def forecasts_are_close(laws: Sequence[PowerLaw]) -> Claim:
         side="at most",
         span=(0.0, np.inf),
         note=words,
-        each="widths",
+        each="width",
     )
 
 
@@ -48,7 +48,7 @@ def exponents_above_minus_one(laws: Sequence[PowerLaw]) -> Claim:
         side="above",
         note=f"Exponents {', '.join(f'{a:.2f}' for a in exponents)}. {len(laws) - len(exponents)} of {len(laws)} laws "
         "are left out, as their limit is at a bound of its range.",
-        each="widths",
+        each="width",
     )
 
 
@@ -124,7 +124,8 @@ def _share_claim(claim_id: str, statement: str, published: str, share: float, un
 def splits_are_foretold(split: MemorySplit) -> Claim:
     """Laws in n of each size foretell a split that is nearly the best."""
     best = np.where(split.best < 0, np.nan, split.measured[np.arange(len(split.best)), split.best])
-    relative = [float(value) for value in split.regret / best if np.isfinite(value)]
+    several = (split.n > 0).sum(1) > 1  # where there is one way to divide a budget, nothing is foretold
+    relative = [float(value) for value in (split.regret / best)[several] if np.isfinite(value)]
     return mean_claim(
         "split-foretold",
         "Power laws of small ensembles foretell a split that is nearly the best.",
@@ -136,5 +137,5 @@ def splits_are_foretold(split: MemorySplit) -> Claim:
         span=(0.0, np.inf),
         note=f"Foretold {', '.join(map(str, split.predicted_n))}; measured {', '.join(map(str, split.best_n))}. Mean "
         f"loss {finite_mean(relative):.3g}; budgets share networks, so the interval flatters.",
-        each="budgets",
+        each="budget",
     )

@@ -16,6 +16,7 @@ from orograph.studies.power_laws.options import PowerLaws
 from orograph.studies.power_laws.plan import block_of, blocks, parameters_of
 from orograph.studies.subject import Subject
 
+_ROOM = 1.02
 _READ_LAW = (
     "Filled points were fitted, open ones were not; the cross is an ensemble of networks that the law has not seen. "
     "Below, points less the limit c: a power law is a straight line there. Points share networks, which flatters it."
@@ -90,13 +91,13 @@ class _Conclusion(Conclusion):
                     f"{law.a:.2f} [{ends['a'][0]:.2f}, {ends['a'][1]:.2f}]", forecast.predicted, forecast.measured,
                     float("nan") if forecast.error_interval is None else forecast.error_interval[0],
                     float("nan") if forecast.error_interval is None else forecast.error_interval[1],
-                    f"{plain.a:.2f}", "at a bound" if law.c_at_bound else "",
+                    f"{plain.a:.2f}", _doubt(law),
                 )
             )  # fmt: skip
-        honest = [law.without_collapsed or law for law in laws.values()]
+        honest = {width: law.without_collapsed or law for width, law in laws.items()}
         self.claims.append(claims.forecasts_are_close(honest))
         if options.temperature != "none":
-            self.claims.append(claims.exponents_above_minus_one(honest))
+            self.claims.append(claims.exponents_above_minus_one(list(honest.values())))
         shown = sorted({options.widths[0], options.widths[len(options.widths) // 2], options.widths[-1]})
         for width in shown:
             self.shown[f"law at width {width:g}"] = laws[width]
@@ -134,8 +135,14 @@ class _Conclusion(Conclusion):
     def split(self) -> None:
         """How best to divide a number of parameters."""
         pools = {self.parameters[width]: pool for width, pool in self.pools.items()}
+        # A little more than one network of each size, so that two of half its width fit too.
+        budgets = [round(_ROOM * size) for size in pools]
         found: MemorySplit = memory_split(
-            pools, fit_up_to=self.options.fit_up_to, temperature=self.options.temperature, seed=self.options.seed
+            pools,
+            budgets,
+            fit_up_to=self.options.fit_up_to,
+            temperature=self.options.temperature,
+            seed=self.options.seed,
         )
         self.claims.append(claims.a_split_is_better(found))
         self.claims.append(claims.splits_grow(found))
@@ -156,7 +163,8 @@ class _Conclusion(Conclusion):
         )  # fmt: skip
         self.section(
             "One large network or several medium ones?",
-            "For each number of parameters all ways to divide it that were trained, and the best of them.",
+            f"For each number of parameters all ways to divide it that were trained, and the best of them. Budgets are "
+            f"{100 * (_ROOM - 1):.0f} % more than one network of each size, so that several smaller ones fit as well.",
             ["memory split"],
             [_READ_SPLIT],
             (Table("Splits", columns, tuple(rows)),),
@@ -178,3 +186,10 @@ class _Conclusion(Conclusion):
             logarithmic=("networks averaged", "test NLL (nats)"),
             provenance=self.provenance(),
         )
+
+
+def _doubt(law: PowerLaw) -> str:
+    """What is to be said of the limit c."""
+    if law.c_at_bound:
+        return "at a bound"
+    return "outside its interval" if "c" in law.untypical else ""

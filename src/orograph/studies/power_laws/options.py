@@ -60,18 +60,21 @@ class PowerLaws:
     """Threads of each task; results depend on it, in their last digits."""
     data_root: str | None = None
     """Where data sets lie or are downloaded to; default: $OROGRAPH_DATA, then the user's cache."""
-    model_options: tuple[str, ...] = ("hidden=[16]",)
-    """Further options of the network."""
+    model_options: tuple[str, ...] | None = None
+    """Further options of the network; unset: one hidden layer of 16 where it is an mlp, times the width."""
 
     batchnorm: ClassVar[str] = "frozen"
     papers: ClassVar[dict[str, dict[str, Any]]] = {
-        "vgg-cifar100": _paper("cifar100", "vgg16", _VGG, 64, 1e-3, 0.05),
-        "vgg-cifar10": _paper("cifar10", "vgg16", _VGG, 64, 3e-4, 0.05),
+        "vgg-cifar100": _paper("cifar100", "vgg-d", _VGG, 64, 1e-3, 0.05),
+        "vgg-cifar10": _paper("cifar10", "vgg-d", _VGG, 64, 3e-4, 0.05),
         "wrn-cifar100": _paper("cifar100", "wrn-28-10", _WIDE, 160, 3e-4, 0.1),
         "wrn-cifar10": _paper("cifar10", "wrn-28-10", _WIDE, 160, 3e-4, 0.1),
     }
 
     def __post_init__(self) -> None:
+        if self.model_options is None:
+            object.__setattr__(self, "model_options", ("hidden=[16]",) if self.model == "mlp" else ())
+        assert self.model_options is not None
         if len(self.widths) < 1 or list(self.widths) != sorted(set(self.widths)) or self.widths[0] <= 0:
             raise UsageError(f"widths are numbers above 0, ascending, not {self.widths}")
         for name in ("block", "threads"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from orograph.basics.errors import OrographError, UsageError
 from orograph.basics.seeds import derive
 from orograph.execute import Task
 from orograph.models import build
@@ -30,13 +31,24 @@ def block_of(width: float, replicas: range) -> str:
 
 
 def parameters_of(options: PowerLaws, subject: Subject) -> dict[float, int]:
-    """Parameters of one network of each width. Raises ModelError where it takes no such width."""
+    """Parameters of one network of each width.
+
+    Raises UsageError where the network takes no width, or two widths make networks of one size.
+    """
     data = load_data(subject.data, subject.context)
     name, more = subject.model["name"], subject.model["options"]
-    found = {}
+    found: dict[float, int] = {}
     for width in options.widths:
-        network = build(name, data, seed=0, **more, width=_plain(width))
+        try:
+            network = build(name, data, seed=0, **more, width=_plain(width))
+        except OrographError as error:
+            raise UsageError(
+                f"{name} was not built with width={width:g}, the option that is varied: {error}"
+            ) from error
         found[width] = sum(parameter.numel() for parameter in network.parameters())
+        same = [other for other in found if other < width and found[other] == found[width]]
+        if same:
+            raise UsageError(f"widths {same[0]:g} and {width:g} give networks of the same size; leave one out")
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from orograph.basics.words import counted
 from orograph.execute import Outcome
 from orograph.results import Comparison, StudyResult, Table
 from orograph.studies.members.conclusion import MemberConclusion, calibrated, errors, minus, with_error
@@ -17,9 +18,10 @@ from orograph.studies.subject import Subject
 
 _TEN = 10
 _READ_CYCLES = (
-    "The rate falls from its highest value to almost nothing in each cycle, and starts again; the error jumps up with "
-    "it, and returns a little lower. Circles are snapshots."
+    "The rate falls from its highest value to almost nothing in each cycle, and starts again; see whether the error "
+    "follows it up and returns lower. Marks are snapshots."
 )
+_READ_NO_CYCLE = "The ordinary schedule; marks are networks saved at the steps at which the other run takes snapshots."
 _READ_GROWTH = "Probabilities of the first 1, 2, … networks averaged; all of them cost one budget together."
 
 
@@ -42,7 +44,7 @@ class _Conclusion(MemberConclusion):
         self.growth()
 
     def what(self) -> str:
-        return f"{self.options.repeats} repetitions with {self.options.model} on {self.options.data}"
+        return f"{counted(self.options.repeats, 'repetition')} with {self.options.model} on {self.options.data}"
 
     def finding(self) -> str:
         verdict = {claim.id: claim.verdict for claim in self.claims}["snapshots-beat-one"]
@@ -92,8 +94,8 @@ class _Conclusion(MemberConclusion):
         self.section(
             "What one budget buys",
             f"Each row spends {self.options.train.epochs:g} epochs of {self.subject.train_examples:,} examples: on one "
-            f"network, or on {self.options.cycles} of them. Means over {self.options.repeats} repetitions, with "
-            "standard errors.",
+            f"network, or on {self.options.cycles} of them. Means over "
+            f"{counted(self.options.repeats, 'repetition')}, with standard errors.",
             tables=(
                 Table(f"{self.options.model} on {self.options.data}", columns, tuple(rows)),
                 Table(
@@ -115,7 +117,7 @@ class _Conclusion(MemberConclusion):
             "A run with snapshots, and an ordinary one from the same initial values and data order with networks saved "
             "at the same steps.",
             names,
-            [_READ_CYCLES] * 2,
+            [_READ_CYCLES, _READ_NO_CYCLE],
         )
 
     def growth(self) -> None:

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from orograph.basics.words import counted
 from orograph.execute import Outcome
 from orograph.results import Comparison, Series, StudyResult, Table, Workers
 from orograph.studies.conclusion import Conclusion
 from orograph.studies.members.conclusion import with_error
 from orograph.studies.members.standing import mean_and_se
+from orograph.studies.statistics import at_most, finite_mean, mean_interval
 from orograph.studies.subject import Subject
 from orograph.studies.worker_averaging import claims
 from orograph.studies.worker_averaging.options import WorkerAveraging
@@ -49,21 +51,26 @@ class _Conclusion(Conclusion):
 
     def what(self) -> str:
         o = self.options
-        return f"{o.repeats} repetitions of {o.team} workers with {o.model} on {o.data}"
+        return f"{counted(o.repeats, 'repetition')} of {o.team} workers with {o.model} on {o.data}"
 
     def finding(self) -> str:
-        """Which teams may be averaged, by the rule of one percentage point."""
+        """Which teams may be averaged: where the whole interval lies within one percentage point of one worker."""
         may = []
         for arm in arms(self.options):
-            good = [s for s in self.options.starts if np.mean(self.gaps(s, arm)) <= claims.AS_GOOD]
-            if good:
-                may.append(f"{arm.name} from {', '.join(f'{start:g}' for start in good)} epochs")
+            surely = [start for start in self.options.starts if self.is_as_good(start, arm)]
+            if surely:
+                may.append(f"{arm.name} (from {' and '.join(f'{start:g}' for start in surely)} epochs)")
         if not may:
-            return "No average came within one percentage point of one worker."
-        return f"Averages within one percentage point of one worker: {'; '.join(may)}."
+            return "No average is surely within one percentage point of one worker."
+        return f"Surely within one percentage point of one worker: averages of {'; '.join(may)}."
+
+    def is_as_good(self, start: float, arm: Arm) -> bool:
+        gaps = self.gaps(start, arm)
+        interval = mean_interval(gaps, resolution=1 / self.subject.test_examples)
+        return at_most(finite_mean(gaps), interval, claims.AS_GOOD) == "reproduced"
 
     def notes(self) -> tuple[str, ...]:
-        found = ["Momentum begins anew after each average; learning rates are those of one worker's whole run."]
+        found = ["Momentum is averaged with the weights; learning rates are those of one worker's whole run."]
         if self.subject.has_batchnorm and self.options.batchnorm in (None, "recalibrate"):
             found.append("Batch-norm statistics were re-estimated for averages and workers alike.")
         return tuple(found)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 
+from orograph.basics.errors import UsageError
 from orograph.execute import Task
 from orograph.studies.planning import Planner, Point
-from orograph.studies.subject import Subject
+from orograph.studies.subject import Subject, load_data
 from orograph.studies.worker_averaging.options import WorkerAveraging
+from orograph.train.batches import steps_per_epoch
+from orograph.train.loop import steps_at
 
 _LEFT = 20  # measurements of a team on its way
 
@@ -54,6 +57,7 @@ class _Planner(Planner):
     options: WorkerAveraging
 
     def tasks(self) -> list[Task]:
+        self._require_room()
         found = []
         for repeat in range(1, self.options.repeats + 1):
             for start in self.options.starts:
@@ -62,6 +66,20 @@ class _Planner(Planner):
                 if self.options.longer:
                     found.append(self.longer(repeat, start))
         return found
+
+    def _require_room(self) -> None:
+        """Before anything is trained: a step is left to the workers, and examples for every shard."""
+        options = self.options
+        per_epoch = steps_per_epoch(load_data(self.subject.data, self.subject.context).train, options.train)
+        if steps_at(options.starts[-1], per_epoch) >= steps_at(options.train.epochs, per_epoch):
+            raise UsageError(
+                f"a start of {options.starts[-1]:g} epochs leaves the workers less than a step; start earlier"
+            )
+        if options.shards and 2 * options.team > self.subject.train_examples:
+            raise UsageError(
+                f"{self.subject.train_examples} examples cannot be shared among {options.team} workers; choose a "
+                "smaller team or --no-shards"
+            )
 
     def common(self, repeat: int, start: float) -> list[Task]:
         """The run that leads to the common start; from scratch there is none."""
