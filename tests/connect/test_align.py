@@ -169,6 +169,8 @@ def test_bad_input_is_told_in_a_line() -> None:
         (b.with_vector(b.vector * float("nan")), {}, "NaN"),
         (Weights.of(og.models.build("mlp", data, hidden=(32,))), {}, "one architecture"),
         (b, {"method": "luck"}, "weights or activations"),
+        (b, {"attempts": 0}, "at least one attempt"),
+        (b, {"method": "activations", "examples": 0}, "one example"),
         (b, {"example": torch.full((4, 1, 8, 8), float("inf"))}, "not finite"),
         (b, {"example": torch.zeros(4, 3, 2)}, "cannot be traced: operation"),
     ]

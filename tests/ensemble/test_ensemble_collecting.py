@@ -205,3 +205,27 @@ def test_what_cannot_be_evaluated_is_told(data):
         ask(model, [Weights.of(model)], (data.test.inputs, torch.zeros(100, 3)))
     with pytest.raises(UsageError, match="unknown option"):
         snapshot("mlp", data, RECIPE, sede=3)
+
+
+def test_files_of_plain_state_dicts_are_read_with_the_network_that_is_given(data, tmp_path):
+    networks = [og.models.build("mlp", data, seed=seed) for seed in (1, 2)]
+    paths = []
+    for index, network in enumerate(networks):
+        paths.append(tmp_path / f"{index}.pt")
+        torch.save(network.state_dict(), paths[-1])
+    model = og.models.build("mlp", data, seed=0)
+    from_files = ask(model, paths, data.test)
+    assert_allclose(from_files.logits, ask(model, networks, data.test).logits)
+
+
+def test_a_mask_among_the_buffers_may_be_infinite(data):
+    class Masked(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(64, 10)
+            self.register_buffer("mask", torch.full((3, 3), float("-inf")).triu(1))
+
+        def forward(self, inputs):
+            return self.layer(inputs.flatten(1))
+
+    assert evaluate(Masked(), [Masked(), Masked()], data.test).names == ("A", "B")

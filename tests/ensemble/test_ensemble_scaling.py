@@ -1,5 +1,7 @@
 """Laws and splits of pools whose truth is a finite sum, and of pools with collapsed networks in them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sample_pools import coin_nll, coin_pool, nll_after, nll_before, pool
@@ -226,3 +228,37 @@ def test_a_split_says_which_networks_collapsed(coin_pools):
     split = memory_split(pools, temperature="none", **QUICK)
     assert list(split.collapsed) == ["200: 3"]
     assert split.without_collapsed.best_n.tolist() == [1, 1, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda p: power_law(p, forecasts=[0]), "name fewer"),
+        (lambda p: memory_split({0: p}), "whole numbers from 1"),
+        (lambda p: memory_split({0.5: p, 1.0: p}), "whole numbers from 1"),
+    ],
+)
+def test_sizes_that_are_none(ask, message):
+    with pytest.raises(UsageError, match=message):
+        ask(pool(8))
+
+
+def test_an_estimate_outside_its_own_interval_is_told():
+    found = power_law(pool(12), sizes=[1, 2, 3, 4])
+    moved = replace(found, cloud=found.cloud + np.array([10.0, 0.0, 0.0]))
+    assert "c" in moved.untypical
+    assert "not typical of the pool" in moved.summary()
+
+
+def test_a_law_in_the_width_is_asked_for_the_widest():
+    pools = {float(2**k): pool(6, 400, noise=3.0 / 2 ** (k / 2), seed=3) for k in range(6)}
+    whole = width_law(pools, axis="width", **QUICK)
+    asked = width_law(pools, axis="width", hold_out_largest=True, **QUICK)
+    assert whole.forecasts == ()
+    assert asked.fitted.tolist() == [True] * 5 + [False]
+    (foretold,) = asked.forecasts
+    assert foretold.x == 32.0
+    assert foretold.measured == pytest.approx(whole.y[-1])
+    assert foretold.predicted == pytest.approx(float(asked.predict(32.0)))
+    low, high = foretold.error_interval
+    assert low < high

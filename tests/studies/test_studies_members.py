@@ -117,8 +117,15 @@ def test_published_tables_are_whole():
     assert (len(cells), all(cells)) == (14, True)
 
 
-def test_the_study_of_fast_ensembles_runs_and_does_nothing_twice(tmp_path):
-    result = studies.run("fast-ensembling", out=tmp_path, executor="local", **FAST)
+@pytest.fixture(scope="module")
+def fast_study(tmp_path_factory):
+    """The study's folder and result."""
+    folder = tmp_path_factory.mktemp("fast")
+    return folder, studies.run("fast-ensembling", out=folder, executor="local", **FAST)
+
+
+def test_the_study_of_fast_ensembles_runs_and_does_nothing_twice(fast_study):
+    folder, result = fast_study
     assert [claim.id for claim in result.claims] == [
         "fge-beats-one", "snapshots-beat-one", "fge-beats-snapshots", "fge-beats-independent", "members-help",
         "member-error", "disagreement", "distance", "legs",
@@ -132,21 +139,21 @@ def test_the_study_of_fast_ensembles_runs_and_does_nothing_twice(tmp_path):
     assert isinstance(walk, Comparison)
     assert len(walk.series["collected"].x) == 2
     assert len(result.results["error against members"].series["fge"].x) == 4
-    plan = studies.plan("fast-ensembling", out=tmp_path, **FAST)
+    plan = studies.plan("fast-ensembling", out=folder, **FAST)
     assert {task.name for task in plan.tasks} == plan.done
-    assert studies.run("fast-ensembling", out=tmp_path, executor="local", **FAST).equals(result)
-    redone = studies.plan("fast-ensembling", out=tmp_path, **{**FAST, "fge_high": 0.04})
+    assert studies.run("fast-ensembling", out=folder, executor="local", **FAST).equals(result)
+    redone = studies.plan("fast-ensembling", out=folder, **{**FAST, "fge_high": 0.04})
     left = {task.name for task in redone.tasks if task.name not in redone.done}
     assert left
     assert all("fge" in name or "distances" in name for name in left)
 
 
-def test_the_pool_of_two_budgets_is_all_members_of_two_runs(tmp_path):
-    result = studies.run("fast-ensembling", out=tmp_path, executor="local", **FAST)
-    plan = studies.plan("fast-ensembling", out=tmp_path, **FAST)
+def test_the_pool_of_two_budgets_is_all_members_of_two_runs(fast_study):
+    folder, result = fast_study
+    plan = studies.plan("fast-ensembling", out=folder, **FAST)
     errors = []
     for repeat in (1, 2):
-        pool = joined([Predictions.load(_output(tmp_path, plan, f"answers: fge {repeat}.{run}")) for run in (1, 2)])
+        pool = joined([Predictions.load(_output(folder, plan, f"answers: fge {repeat}.{run}")) for run in (1, 2)])
         assert len(pool) == 4
         assert {member.run for member in pool.members} == {f"fge {repeat}.1", f"fge {repeat}.2"}
         p = np.exp(pool.logits.astype(np.float64))
