@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
-from orograph.basics.errors import UsageError
-from orograph.train.recipe import Precision, Recipe
+from orograph.studies.common_options import CommonOptions
+from orograph.train.recipe import Recipe
 
 
 def _budget() -> Recipe:
@@ -24,13 +24,9 @@ _WIDE: dict[str, Any] = {"fge_cycle": 4.0, "fge_high": 0.05, "snapshots": 5, "sn
 
 
 @dataclass(frozen=True)
-class FastEnsembling:
+class FastEnsembling(CommonOptions):
     """Independent networks, snapshots and fast geometric ensembles at equal budgets (Garipov et al. 2018)."""
 
-    data: str = "digits"
-    """A data set's name, a file or folder, or package.module:factory."""
-    model: str = "convnet"
-    """A network's name, or package.module:factory."""
     repeats: int = 3
     """How often everything is repeated, from other initial values; verdicts need at least two."""
     budgets: int = 3
@@ -51,26 +47,10 @@ class FastEnsembling:
     """Share of the budget before its cycles."""
     geometry: bool = True
     """Part: distances between members, and straight legs through them."""
-    train_size: int | None = None
-    """Use only this many training examples, stratified by class."""
-    test_size: int | None = None
-    """Use only this many test examples, stratified by class."""
     train_examples: int | None = 2000
     """Train losses along legs are measured on the first so many training examples."""
-    seed: int = 0
-    """The seed that every stream of random numbers is derived from."""
-    device: str = "auto"
-    """auto, cpu, cuda or mps."""
-    precision: Precision = "float32"
-    """Number format in which members are asked, and of heights."""
     batchnorm: Literal["frozen", "recalibrate", "batch"] | None = None
     """Batch-norm statistics along legs; unset: re-estimated at every point where there is batch norm."""
-    threads: int = 1
-    """Threads of each task; results depend on it, in their last digits."""
-    data_root: str | None = None
-    """Where data sets lie or are downloaded to; default: $OROGRAPH_DATA, then the user's cache."""
-    model_options: tuple[str, ...] = ()
-    """Further options of the network, e.g. width=0.5 batch_norm=true."""
 
     papers: ClassVar[dict[str, dict[str, Any]]] = {
         "vgg16-cifar10": _paper("cifar10", "vgg-d", 200, 0.05, 5e-4, **_VGG),
@@ -82,10 +62,5 @@ class FastEnsembling:
     }
 
     def __post_init__(self) -> None:
-        for name in ("repeats", "budgets", "snapshots", "threads"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if self.train_examples is not None and self.train_examples < 1:
-            raise UsageError("train_examples must be at least 1")
-        if self.train.direction != "descend":
-            raise UsageError("train.direction must be descend here")
+        self.require_at_least(1, "repeats", "budgets", "snapshots", "train_examples")
+        self.require_descent("train")

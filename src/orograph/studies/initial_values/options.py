@@ -7,7 +7,8 @@ from typing import Any, ClassVar, Literal
 
 from orograph.basics.errors import UsageError
 from orograph.basics.sampling import check_sampling
-from orograph.train.recipe import Precision, Recipe
+from orograph.studies.common_options import CommonOptions
+from orograph.train.recipe import Recipe
 
 
 def _default_recipe() -> Recipe:
@@ -15,27 +16,13 @@ def _default_recipe() -> Recipe:
 
 
 @dataclass(frozen=True)
-class InitialValues:
+class InitialValues(CommonOptions):
     """Train replicas from different initial values and draw the country between them (ElasticDL issue 179)."""
 
-    data: str = "digits"
-    """A data set's name, a file or folder, or package.module:factory."""
-    model: str = "convnet"
-    """A network's name, or package.module:factory."""
     replicas: int = 4
     """Networks trained from different initial values; at least three."""
     train: Recipe = field(default_factory=_default_recipe)
     """How each replica is trained."""
-    train_size: int | None = None
-    """Use only this many training examples, stratified by class."""
-    test_size: int | None = None
-    """Use only this many test examples, stratified by class."""
-    seed: int = 0
-    """The seed that every stream of random numbers is derived from."""
-    device: str = "auto"
-    """auto, cpu, cuda or mps."""
-    precision: Precision = "float32"
-    """Number format of the pictures; barriers are measured in float32 at least."""
     batchnorm: Literal["frozen", "recalibrate", "batch"] | None = None
     """Batch-norm statistics between networks; unset: recalibrate where there is batch norm."""
     tolerance: float = 0.0
@@ -68,12 +55,6 @@ class InitialValues:
     """Part: networks trained to the lowest accuracy."""
     neighbourhoods: bool = True
     """Part: filter-normalised surroundings of A and B, and A's trajectory on its principal axes."""
-    threads: int = 1
-    """Threads of each task; results depend on it, in their last digits."""
-    data_root: str | None = None
-    """Where data sets lie or are downloaded to; default: $OROGRAPH_DATA, then the user's cache."""
-    model_options: tuple[str, ...] = ()
-    """Further options of the network, e.g. width=0.5 batch_norm=true."""
 
     papers: ClassVar[dict[str, dict[str, Any]]] = {
         "resnet18-cifar10": {"data": "cifar10", "model": "resnet18", "replicas": 8, "train": {"epochs": 30}},
@@ -89,7 +70,6 @@ class InitialValues:
         if min(self.line_points, self.plane_points, self.neighbourhood_points) < 5:
             raise UsageError("pictures need at least 5 points along each axis")
         check_sampling(self.tolerance, self.cap)
-        if self.threads < 1:
-            raise UsageError("threads must be at least 1")
+        self.require_at_least(1)
         if self.train.direction != "descend":
             raise UsageError("train.direction must be descend here; the part abyss trains the other way by itself")

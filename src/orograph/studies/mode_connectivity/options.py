@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from orograph.basics.errors import UsageError
-from orograph.train.recipe import Precision, Recipe
+from orograph.studies.common_options import CommonOptions
+from orograph.train.recipe import Recipe
 
 
 def _endpoints() -> Recipe:
@@ -27,13 +28,9 @@ def _paper(
 
 
 @dataclass(frozen=True)
-class ModeConnectivity:
+class ModeConnectivity(CommonOptions):
     """Join independently trained networks by curves, with and without alignment (Garipov et al. 2018)."""
 
-    data: str = "digits"
-    """A data set's name, a file or folder, or package.module:factory."""
-    model: str = "convnet"
-    """A network's name, or package.module:factory."""
     pairs: int = 3
     """Pairs of networks, each trained from other initial values; verdicts need at least two."""
     train: Recipe = field(default_factory=_endpoints)
@@ -56,28 +53,12 @@ class ModeConnectivity:
     """Part: straight legs through all networks."""
     plane_points: int = 21
     """Points along each axis of the planes."""
-    train_size: int | None = None
-    """Use only this many training examples, stratified by class."""
-    test_size: int | None = None
-    """Use only this many test examples, stratified by class."""
     train_examples: int | None = 2000
     """Train losses along paths are measured on the first so many training examples."""
     method: Literal["weights", "activations"] = "weights"
     """How units are matched."""
-    seed: int = 0
-    """The seed that every stream of random numbers is derived from."""
-    device: str = "auto"
-    """auto, cpu, cuda or mps."""
-    precision: Precision = "float32"
-    """Number format of the heights; barriers are measured in float32 at least."""
     batchnorm: Literal["frozen", "recalibrate", "batch"] | None = None
     """Batch-norm statistics along paths; unset: re-estimated at every point where there is batch norm."""
-    threads: int = 1
-    """Threads of each task; results depend on it, in their last digits."""
-    data_root: str | None = None
-    """Where data sets lie or are downloaded to; default: $OROGRAPH_DATA, then the user's cache."""
-    model_options: tuple[str, ...] = ()
-    """Further options of the network, e.g. width=0.5 batch_norm=true."""
 
     papers: ClassVar[dict[str, dict[str, Any]]] = {
         f"{name}-{data}": _paper(data, *size)
@@ -89,16 +70,7 @@ class ModeConnectivity:
     }
 
     def __post_init__(self) -> None:
-        if self.pairs < 1:
-            raise UsageError(f"pairs must be at least 1, not {self.pairs}")
-        if self.bends < 1:
-            raise UsageError(f"bends must be at least 1, not {self.bends}")
+        self.require_at_least(1, "pairs", "bends", "train_examples")
         if self.points < 5 or self.plane_points < 5:
             raise UsageError("paths and planes need at least 5 points")
-        if self.threads < 1:
-            raise UsageError("threads must be at least 1")
-        if self.train_examples is not None and self.train_examples < 1:
-            raise UsageError("train_examples must be at least 1")
-        for name in ("train", "curve"):
-            if getattr(self, name).direction != "descend":
-                raise UsageError(f"{name}.direction must be descend here")
+        self.require_descent("train", "curve")

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from orograph.basics.errors import UsageError
-from orograph.train.recipe import Precision, Recipe
+from orograph.studies.common_options import CommonOptions
+from orograph.train.recipe import Recipe
 
 
 def _training() -> Recipe:
@@ -25,11 +26,9 @@ _WIDE = (20, 28, 40, 57, 80, 113, 160, 226, 320, 453)
 
 
 @dataclass(frozen=True)
-class PowerLaws:
+class PowerLaws(CommonOptions):
     """Calibrated NLL against ensemble size and width; forecasts; the memory split (Lobacheva et al. 2020)."""
 
-    data: str = "digits"
-    """A data set's name, a file or folder, or package.module:factory."""
     model: str = "mlp"
     """A network's name, or package.module:factory; it must take an option width."""
     widths: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
@@ -46,20 +45,6 @@ class PowerLaws:
     """Where the temperature of the NLL is applied: before or after averaging, or nowhere."""
     block: int = 4
     """Networks that one task trains, one after the other."""
-    train_size: int | None = None
-    """Use only this many training examples, stratified by class."""
-    test_size: int | None = None
-    """Use only this many test examples, stratified by class."""
-    seed: int = 0
-    """The seed that every stream of random numbers is derived from."""
-    device: str = "auto"
-    """auto, cpu, cuda or mps."""
-    precision: Precision = "float32"
-    """Number format in which networks are asked."""
-    threads: int = 1
-    """Threads of each task; results depend on it, in their last digits."""
-    data_root: str | None = None
-    """Where data sets lie or are downloaded to; default: $OROGRAPH_DATA, then the user's cache."""
     model_options: tuple[str, ...] | None = None
     """Further options of the network; unset: one hidden layer of 16 where it is an mlp, times the width."""
 
@@ -74,12 +59,9 @@ class PowerLaws:
     def __post_init__(self) -> None:
         if self.model_options is None:
             object.__setattr__(self, "model_options", ("hidden=[16]",) if self.model == "mlp" else ())
-        assert self.model_options is not None
         if len(self.widths) < 1 or list(self.widths) != sorted(set(self.widths)) or self.widths[0] <= 0:
             raise UsageError(f"widths are numbers above 0, ascending, not {self.widths}")
-        for name in ("block", "threads"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} must be at least 1, not {getattr(self, name)}")
+        self.require_at_least(1, "block")
         if self.fit_up_to < 4:
             raise UsageError(f"a law needs ensembles of at least four sizes: fit_up_to from 4, not {self.fit_up_to}")
         if self.held_out < 1 or self.replicas - self.held_out < self.fit_up_to:
@@ -87,7 +69,6 @@ class PowerLaws:
                 f"{self.replicas} replicas with {self.held_out} held out leave too few for ensembles of "
                 f"{self.fit_up_to}; hold out fewer or train more"
             )
-        if any(option.partition("=")[0] == "width" for option in self.model_options):
+        if any(option.partition("=")[0] == "width" for option in self.model_options or ()):
             raise UsageError("the width is varied by widths; leave it out of model_options")
-        if self.train.direction != "descend":
-            raise UsageError("train.direction must be descend here")
+        self.require_descent("train")

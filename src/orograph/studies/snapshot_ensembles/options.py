@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from orograph.basics.errors import UsageError
-from orograph.train.recipe import Precision, Recipe
+from orograph.studies.common_options import CommonOptions
+from orograph.train.recipe import Recipe
 
 
 def _budget() -> Recipe:
@@ -21,13 +22,9 @@ def _paper(data: str, model: str, epochs: int, cycles: int, dropout: float | Non
 
 
 @dataclass(frozen=True)
-class SnapshotEnsembles:
+class SnapshotEnsembles(CommonOptions):
     """One network, dropout, snapshots and their two baselines for one budget each (Huang et al. 2017)."""
 
-    data: str = "digits"
-    """A data set's name, a file or folder, or package.module:factory."""
-    model: str = "convnet"
-    """A network's name, or package.module:factory."""
     repeats: int = 3
     """How often everything is repeated, from other initial values; verdicts need at least two."""
     train: Recipe = field(default_factory=_budget)
@@ -38,22 +35,6 @@ class SnapshotEnsembles:
     """The two learning rates at which cycles begin, the lower one first."""
     dropout: float | None = 0.2
     """Share of units dropped by the network of the dropout row; none leaves that row out."""
-    train_size: int | None = None
-    """Use only this many training examples, stratified by class."""
-    test_size: int | None = None
-    """Use only this many test examples, stratified by class."""
-    seed: int = 0
-    """The seed that every stream of random numbers is derived from."""
-    device: str = "auto"
-    """auto, cpu, cuda or mps."""
-    precision: Precision = "float32"
-    """Number format in which members are asked."""
-    threads: int = 1
-    """Threads of each task; results depend on it, in their last digits."""
-    data_root: str | None = None
-    """Where data sets lie or are downloaded to; default: $OROGRAPH_DATA, then the user's cache."""
-    model_options: tuple[str, ...] = ()
-    """Further options of the network, e.g. width=0.5 batch_norm=true."""
 
     batchnorm: ClassVar[str] = "frozen"
     papers: ClassVar[dict[str, dict[str, Any]]] = {
@@ -65,12 +46,9 @@ class SnapshotEnsembles:
     }
 
     def __post_init__(self) -> None:
-        for name in ("repeats", "cycles", "threads"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} must be at least 1, not {getattr(self, name)}")
+        self.require_at_least(1, "repeats", "cycles")
         if len(self.lrs) != 2 or not 0 < self.lrs[0] < self.lrs[1]:
             raise UsageError(f"lrs are two learning rates above 0, the lower one first, not {self.lrs}")
         if self.dropout is not None and not 0 < self.dropout < 1:
             raise UsageError(f"dropout is a share of units, above 0 and below 1, or none, not {self.dropout}")
-        if self.train.direction != "descend":
-            raise UsageError("train.direction must be descend here")
+        self.require_descent("train")

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from orograph.basics.errors import UsageError
-from orograph.train.recipe import Precision, Recipe
+from orograph.studies.common_options import CommonOptions
+from orograph.train.recipe import Recipe
 
 
 def _training() -> Recipe:
@@ -14,13 +15,9 @@ def _training() -> Recipe:
 
 
 @dataclass(frozen=True)
-class WorkerAveraging:
+class WorkerAveraging(CommonOptions):
     """Workers from a common start, averaged once or again and again, against one worker (ElasticDL issue 179)."""
 
-    data: str = "digits"
-    """A data set's name, a file or folder, or package.module:factory."""
-    model: str = "convnet"
-    """A network's name, or package.module:factory."""
     repeats: int = 3
     """How often everything is repeated, from other initial values; verdicts need at least two."""
     team: int = 4
@@ -37,24 +34,8 @@ class WorkerAveraging:
     """Part: one worker that takes the steps of all, one after the other."""
     points: int = 11
     """Points of the lines between workers on which barriers are measured."""
-    train_size: int | None = None
-    """Use only this many training examples, stratified by class."""
-    test_size: int | None = None
-    """Use only this many test examples, stratified by class."""
-    seed: int = 0
-    """The seed that every stream of random numbers is derived from."""
-    device: str = "auto"
-    """auto, cpu, cuda or mps."""
-    precision: Precision = "float32"
-    """Number format in which networks are measured."""
     batchnorm: Literal["frozen", "recalibrate", "batch"] | None = None
     """Batch-norm statistics of averages and workers; unset: re-estimated where there is batch norm."""
-    threads: int = 1
-    """Threads of each task; results depend on it, in their last digits."""
-    data_root: str | None = None
-    """Where data sets lie or are downloaded to; default: $OROGRAPH_DATA, then the user's cache."""
-    model_options: tuple[str, ...] = ()
-    """Further options of the network, e.g. width=0.5 batch_norm=true."""
 
     papers: ClassVar[dict[str, dict[str, Any]]] = {
         "resnet18-cifar10": {
@@ -67,9 +48,7 @@ class WorkerAveraging:
     }
 
     def __post_init__(self) -> None:
-        for name in ("repeats", "threads"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} must be at least 1, not {getattr(self, name)}")
+        self.require_at_least(1, "repeats")
         if self.team < 2:
             raise UsageError(f"a team has at least 2 workers, not {self.team}")
         if self.points < 5:
@@ -80,5 +59,4 @@ class WorkerAveraging:
             raise UsageError(f"starts are numbers of epochs from 0 upwards, each once, not {self.starts}")
         if self.starts[-1] >= self.train.epochs:
             raise UsageError(f"the last start must leave some of the {self.train.epochs:g} epochs to the workers")
-        if self.train.direction != "descend":
-            raise UsageError("train.direction must be descend here")
+        self.require_descent("train")
