@@ -159,3 +159,11 @@ def test_collapsed_networks_are_told_and_stay_in_the_figures(tmp_path):
 def test_options_that_cannot_be_right(options, message):
     with pytest.raises(UsageError, match=message):
         studies.plan("power-laws", **options)
+
+
+def test_a_network_of_another_kind_is_not_given_the_options_of_an_mlp():
+    plan = studies.plan("power-laws", **{**TINY, "model": "convnet", "widths": (2.0, 4.0)})
+    assert {task.arguments["model"]["options"]["width"] for task in plan.tasks} == {2, 4}
+    assert all(set(task.arguments["model"]["options"]) == {"width"} for task in plan.tasks)
+    plan = studies.plan("power-laws", **TINY)
+    assert plan.tasks[0].arguments["model"]["options"]["hidden"] == [16]

@@ -34,6 +34,10 @@ class CommonOptions:
     data_root: str | None = None
     """Where data sets lie or are downloaded to; default: $OROGRAPH_DATA, then the user's cache."""
 
+    def network_options(self) -> tuple[str, ...]:
+        """Options that the network is built with."""
+        return self.model_options or ()
+
     def require_at_least(self, low: int, *names: str) -> None:
         """Raise UsageError unless each of these options, and ``threads``, is at least so much (or unset)."""
         for name in (*names, "threads"):

@@ -61,7 +61,7 @@ class Subject:
         }
         context = {"root": options.data_root}
         data = load_data({**wanted, "fingerprint": ""}, context)
-        extra = model_options(options.model_options or ())
+        extra = model_options(options.network_options())
         if min(len(data.train), len(data.test)) < _FEWEST:
             found = f"{len(data.train)} and {len(data.test)}"
             raise UsageError(f"a study needs at least {_FEWEST} training and as many test examples, not {found}")

@@ -56,9 +56,11 @@ class PowerLaws(CommonOptions):
         "wrn-cifar10": _paper("cifar10", "wrn-28-10", _WIDE, 160, 3e-4, 0.1),
     }
 
+    def network_options(self) -> tuple[str, ...]:
+        unset = ("hidden=[16]",) if self.model == "mlp" else ()
+        return unset if self.model_options is None else self.model_options
+
     def __post_init__(self) -> None:
-        if self.model_options is None:
-            object.__setattr__(self, "model_options", ("hidden=[16]",) if self.model == "mlp" else ())
         if len(self.widths) < 1 or list(self.widths) != sorted(set(self.widths)) or self.widths[0] <= 0:
             raise UsageError(f"widths are numbers above 0, ascending, not {self.widths}")
         self.require_at_least(1, "block")
@@ -69,6 +71,6 @@ class PowerLaws(CommonOptions):
                 f"{self.replicas} replicas with {self.held_out} held out leave too few for ensembles of "
                 f"{self.fit_up_to}; hold out fewer or train more"
             )
-        if any(option.partition("=")[0] == "width" for option in self.model_options or ()):
+        if any(option.partition("=")[0] == "width" for option in self.network_options()):
             raise UsageError("the width is varied by widths; leave it out of model_options")
         self.require_descent("train")
