@@ -68,26 +68,27 @@ def test_the_recipe_loads_without_torch_and_fit_is_the_function_whatever_was_imp
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
-def test_auto_is_bf16_where_that_is_fast_and_the_choice_is_on_record(monkeypatch, tmp_path):
+def test_auto_is_bf16_where_there_are_units_for_it_and_the_choice_is_on_record(monkeypatch, tmp_path):
     from training_samples import blobs, dense, same_run
 
     from orograph.train import fit, precision
 
-    for speed, expected in ((4.0, "bf16"), (0.6, "float32")):
-        monkeypatch.setattr(precision, "speed_of_bf16", lambda device, speed=speed: speed)
-        monkeypatch.setattr("orograph.train.fitting.speed_of_bf16", lambda device, speed=speed: speed)
+    for has_units, expected in ((True, "bf16"), (False, "float32")):
+        monkeypatch.setattr(precision, "has_bf16_units", lambda device, has_units=has_units: has_units)
         found = fit(dense(), blobs(), Recipe(epochs=1, precision="auto"), out=tmp_path / expected)
         assert found.provenance.precision == expected
         assert found.recipe["precision"] == expected
-        assert found.provenance.options["precision"] == f"auto: bf16 is {speed:.1f} times as fast"
+        assert found.provenance.options["precision"] == f"auto: {expected}"
         same_run(found, fit(dense(), blobs(), Recipe(epochs=1, precision=expected)))
 
 
-def test_what_auto_chooses_is_measured_once():
+def test_what_auto_chooses_is_asked_of_the_machine(monkeypatch):
+    """Also where torch has no word for it, and never where there are no such units."""
     import torch
 
-    from orograph.train.precision import speed_of_bf16
+    from orograph.train import precision
 
-    speed_of_bf16.cache_clear()
-    assert speed_of_bf16(torch.device("cpu")) == speed_of_bf16(torch.device("cpu")) > 0
-    assert speed_of_bf16.cache_info().misses == 1
+    here = precision.has_bf16_units(torch.device("cpu"))
+    monkeypatch.delattr(torch.cpu, "_is_amx_tile_supported", raising=False)
+    assert precision.has_bf16_units(torch.device("cpu")) == here
+    assert not precision.has_bf16_units(torch.device("meta"))

@@ -28,7 +28,7 @@ from orograph.train.cycles import Cycles
 from orograph.train.folder import RunFolder
 from orograph.train.loop import Loop, Progress, in_training
 from orograph.train.moments import Moments
-from orograph.train.precision import settled, speed_of_bf16
+from orograph.train.precision import settled
 from orograph.train.recipe import Recipe
 from orograph.train.session import Session, Start, weights_at
 from orograph.train.streams import Streams
@@ -143,7 +143,7 @@ def fit(
                 "loss": request["loss"],
                 "start": request["start"],
                 **({} if cycles is None else {"cycles": request["cycles"], "collected": training.collected}),
-                **({"precision": f"auto: bf16 is {speed_of_bf16(place):.1f} times as fast"} if asked == "auto" else {}),
+                **({"precision": f"auto: {precision}"} if asked == "auto" else {}),
             },
             seeds=request["streams"],
             model=request["network"],

@@ -1,46 +1,40 @@
-"""The precision ``auto``: bf16 where this machine's convolutions gain by it, else float32."""
+"""The precision ``auto``: bf16 where this machine has units for it, else float32.
+
+Asked of the machine and not of a clock: a measurement on a busy machine would choose now one and now the other, and
+whatever was computed with the first choice would be computed again.
+"""
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
-from functools import lru_cache
+from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 
-from orograph.basics.numerics import Precision, arithmetic
+from orograph.basics.numerics import Precision
 from orograph.train.recipe import Recipe
-
-_WORTHWHILE = 1.5  # processors with the units for it gain 3 to 8, those without lose: nothing lies near
-_ROUNDS = 8
 
 
 def settled(recipe: Recipe, device: torch.device) -> tuple[Recipe, Precision]:
     """``recipe`` with a precision that is no longer ``auto``, and that precision."""
     if recipe.precision != "auto":
         return recipe, recipe.precision
-    chosen: Precision = "bf16" if speed_of_bf16(device) >= _WORTHWHILE else "float32"
+    chosen: Precision = "bf16" if has_bf16_units(device) else "float32"
     return replace(recipe, precision=chosen), chosen
 
 
-@lru_cache
-def speed_of_bf16(device: torch.device) -> float:
-    """How many times as fast as float32 a convolution and its gradients are in bf16 autocast; measured once."""
-    inputs = torch.ones(64, 128, 16, 16, device=device).contiguous(memory_format=torch.channels_last)
-    weight = torch.ones(128, 128, 3, 3, device=device, requires_grad=True)
+def has_bf16_units(device: torch.device) -> bool:
+    """Whether matrix work in bf16 is much faster than in float32: on processors with AMX (3 to 8 times), and on CUDA
+    devices from Ampere on. Others lose by it."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    has_kernels: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return device.type == "cpu" and has_kernels and _has_amx()
 
-    def once(precision: Precision) -> float:
-        began = time.perf_counter()
-        with torch.enable_grad(), arithmetic(precision, device):
-            torch.autograd.grad(F.conv2d(inputs, weight, padding=1).sum(), weight)
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        return time.perf_counter() - began
 
-    try:
-        spent = [(once("float32"), once("bf16")) for _ in range(_ROUNDS)]  # in turn; the first ones warm up
-    except RuntimeError:  # the device has no bf16
-        return 0.0
-    slow, fast = zip(*spent, strict=True)
-    return float(min(slow) / min(fast))
+def _has_amx() -> bool:
+    asked = getattr(torch.cpu, "_is_amx_tile_supported", None)
+    if asked is not None:
+        return bool(asked())
+    flags = Path("/proc/cpuinfo")
+    return flags.is_file() and "amx_bf16" in flags.read_text(encoding="utf-8", errors="replace")
