@@ -70,7 +70,7 @@ class Recipe:
     cutout: int = 0
     """Augmentation: side in pixels of a square set to the mean at random."""
     precision: Precision | Literal["auto"] = "float32"
-    """bf16 is autocast over float32 weights; float64 changes the network itself; auto is bf16 where it has its own units."""
+    """bf16 is autocast over float32 weights; float64 changes the network itself; auto: bf16 where it has units."""
     direction: Direction = "descend"
     """climb trains towards the lowest accuracy, with the loss -log(1 - p_y)."""
     measure_every: float = 1.0
