@@ -386,6 +386,8 @@ def test_ensemble_averages_probabilities_and_weights(folder, capsys):
     found = json.loads(out)
     assert np.allclose([m["nll"]["value"] for m in found["members"]], [loss_at(state(s)) for s in range(3)], rtol=1e-5)
     assert found["probability"]["nll"]["value"] <= max(m["nll"]["value"] for m in found["members"])
+    assert found["soup_of"] == ["a", "b", "c"]
+    assert found["soup_loss"] > 0
     mixed = dict(Weights.load(folder / "choir-soup.safetensors").tensors())
     wanted = sum(state(seed)["layers.0.weight"].double() for seed in range(3)) / 3
     assert np.allclose(mixed["layers.0.weight"], wanted, atol=1e-6)

@@ -42,13 +42,13 @@ def main(words: list[str]) -> None:
     from orograph.ensemble.averaging import soup
     from orograph.results import Evaluation
 
-    if options.save is not None and options.save.exists() and any(options.save.iterdir()):
+    if options.save is not None and options.save.exists() and (options.save.is_file() or any(options.save.iterdir())):
         raise UsageError(f"{options.save} holds something already; choose another folder for --save")
     data = options.dataset()
     model = options.network(data)
     networks = options.networks(model)
     objective = options.objective(model, data)
-    mixed: list[Any] = []
+    mixed: dict[str, Any] = {}
 
     def measure(executor: Any, partial: Any, progress: Any) -> Result:
         chosen = {"calibration": data.train, "precision": options.precision, "device": options.device}
@@ -69,24 +69,26 @@ def main(words: list[str]) -> None:
                 held = range(len(data.train) - len(data.train) // 5, len(data.train))
                 validation = objective.over(data.train.take(held), part="validation")
             average, taken, _ = soup(networks, validation=validation)
-            before = objective(average)
-            mixed.append((average, taken, before))
+            worth = objective(average)
+            names = [options.names()[i] for i in taken]
+            mixed.update(weights=average, of=names, loss=worth.loss, error=worth.error)
         return found
 
     def written(result: Any) -> dict[str, str]:
         assert isinstance(result, Evaluation)
         files = {} if options.save is None else {"ensemble": str(_saved(options, options.save, networks, data, result))}
-        for average, _taken, _ in mixed:
+        if mixed:
             stem = options.stem("ensemble")
-            files["soup"] = str(average.save(stem.with_name(f"{stem.name}-soup.safetensors")))
+            files["soup"] = str(mixed["weights"].save(stem.with_name(f"{stem.name}-soup.safetensors")))
         return files
 
-    draw(options, "ensemble", len(networks), objective, measure, written)
-    for _, taken, found in mixed:
-        if not options.json:
-            names = options.names()
-            error = "" if found.error is None else f", error {found.error:.4g}"
-            print(f"soup of {', '.join(names[i] for i in taken)}: loss {found.loss:.4g}{error}")
+    def more() -> dict[str, Any]:
+        return {f"soup_{name}": value for name, value in mixed.items() if name != "weights"}
+
+    draw(options, "ensemble", len(networks), objective, measure, written, more)
+    if mixed and not options.json:
+        error = "" if mixed["error"] is None else f", error {mixed['error']:.4g}"
+        print(f"soup of {', '.join(mixed['of'])}: loss {mixed['loss']:.4g}{error}")
 
 
 def _saved(options: EnsembleOptions, folder: Path, networks: list[Weights], data: Data, found: Evaluation) -> Path:

@@ -21,10 +21,11 @@ def draw(
     objective: Any,
     measure: Callable[..., Result],
     also: Callable[[Result], dict[str, str]] | None = None,
+    more: Callable[[], dict[str, Any]] | None = None,
 ) -> None:
     """Call ``measure(executor=, partial=, progress=)`` and write its result; a Ctrl-C keeps the finished rows.
 
-    ``also`` writes further files of the result, and names them.
+    ``also`` writes further files of the result, and names them; ``more`` is what else the JSON object holds.
     """
     if options.dry_run:
         tell_plan(verb, points, objective, as_json=options.json)
@@ -51,5 +52,5 @@ def draw(
         end()
     files = write_pictures(result, options.stem(verb)) | ({} if also is None else also(result))
     shutil.rmtree(partial, ignore_errors=True)
-    emit(result, as_json=options.json, extra=files)
+    emit(result, as_json=options.json, extra=files | ({} if more is None else more()))
     tell("wrote " + ", ".join(files.values()), quiet=options.quiet or options.json)
