@@ -120,3 +120,13 @@ def test_shards_share_all_examples(data):
 def test_teams_that_cannot_be(data, options, message):
     with pytest.raises(UsageError, match=message):
         average_workers(network(data), data, PLAIN, **options)
+
+
+def test_batch_norm_of_an_average_is_re_estimated_before_it_is_measured(data):
+    model = og.models.build("convnet", data, seed=0, width=4, batch_norm=True)
+    found = average_workers(model, data, Recipe(epochs=2, batch_size=20, lr=0.1), workers=2, seed=3, points=0)
+    fresh = og.models.build("convnet", data, seed=1, width=4, batch_norm=True)
+    renewed = og.Objective(fresh, data.test, calibration=data.train)(found.average)
+    stale = og.Objective(fresh, data.test, batchnorm="frozen")(found.average)
+    assert found.average_loss[-1] == pytest.approx(renewed.loss, rel=1e-6)
+    assert abs(stale.loss - renewed.loss) > 1e-3
