@@ -6,6 +6,7 @@ Lists hold one figure for each repetition. The thread draws its conclusions from
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from orograph.results import Claim
 from orograph.studies.mean_claim import mean_claim
@@ -16,72 +17,73 @@ _LESS = "test error of the average less that of one worker at equal steps (fract
 
 def scratch_once(gaps: Sequence[float], resolution: float) -> Claim:
     """Workers from scratch end on different mountains, and their average between them."""
-    return mean_claim(
+    return _gap_claim(
         "scratch-once",
         "Averaged once at the end, workers from scratch are worse than one worker.",
         "from scratch, with other data orders, workers climb different mountains (no figure of the average)",
         gaps,
-        unit=_LESS,
-        bound=AS_GOOD,
+        resolution,
         side="above",
-        resolution=resolution,
     )
 
 
 def started_once(starts: str, gaps: Sequence[float], resolution: float) -> Claim:
     """Workers from a start that is on a mountain stay on it."""
-    return mean_claim(
+    return _gap_claim(
         "started-once",
         f"Averaged once at the end, workers from a common start of {starts} epochs are as good as one worker.",
         "between three networks from a start of 0.339 accuracy all have similar or a little higher accuracy",
         gaps,
-        unit=_LESS,
-        bound=AS_GOOD,
-        side="at most",
-        resolution=resolution,
+        resolution,
     )
 
 
 def again_and_again(gaps: Sequence[float], resolution: float) -> Claim:
     """Averaged often, workers from scratch keep together."""
-    return mean_claim(
+    return _gap_claim(
         "scratch-repeated",
         "Averaged again and again, workers from scratch are as good as one worker.",
         "local SGD converges at the rate of mini-batch SGD (Stich 2019; convex problems)",
         gaps,
-        unit=_LESS,
-        bound=AS_GOOD,
-        side="at most",
-        resolution=resolution,
+        resolution,
     )
 
 
 def shards_too(gaps: Sequence[float], resolution: float) -> Claim:
     """The same where no worker sees all the examples."""
-    return mean_claim(
+    return _gap_claim(
         "shards-repeated",
         "Averaged again and again, workers with a shard of the examples each are as good as one worker with all.",
         "not in the thread; what a cluster would do",
         gaps,
-        unit=_LESS,
-        bound=AS_GOOD,
-        side="at most",
-        resolution=resolution,
+        resolution,
     )
 
 
 def equal_examples(workers: int, gaps: Sequence[float], resolution: float) -> Claim:
     """Whether the workers' examples count as if one had seen them all."""
-    return mean_claim(
+    return _gap_claim(
         "equal-examples",
         f"Averaged again and again, {workers} workers are as good as one with {workers} times the steps.",
         "accuracy is determined by the number of training examples processed",
         gaps,
+        resolution,
         unit="test error of the average less that of one worker at equal examples, mean over all starts (fraction)",
-        bound=AS_GOOD,
-        side="at most",
-        resolution=resolution,
     )
+
+
+def _gap_claim(
+    claim_id: str,
+    statement: str,
+    published: str,
+    gaps: Sequence[float],
+    resolution: float,
+    *,
+    unit: str = _LESS,
+    side: Literal["above", "at most"] = "at most",
+) -> Claim:
+    """By one percentage point."""
+    return mean_claim(claim_id, statement, published, gaps, unit=unit, bound=AS_GOOD, side=side, resolution=resolution)
 
 
 def barrier_tells(correlations: Sequence[float]) -> Claim:
