@@ -1,5 +1,6 @@
 """What every test shares: two threads at most, and a state to compare before and after."""
 
+import os
 import random
 import sys
 from pathlib import Path
@@ -11,6 +12,15 @@ from torch import nn
 
 sys.path.insert(0, str(Path(__file__).parent))
 torch.set_num_threads(min(2, torch.get_num_threads()))
+
+
+@pytest.fixture(autouse=True)
+def _same_luck() -> None:
+    """Every test begins with one state of the global random streams, whatever ran before it."""
+    seed = int(os.environ.get("LUCK", "0"))
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
 
 
 def complete_state(model: nn.Module) -> dict[str, object]:
