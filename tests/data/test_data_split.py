@@ -136,6 +136,15 @@ def test_data_knows_its_classes_shape_and_content() -> None:
     assert data.fingerprint != Data.from_tensors((x, y), (x[:3], y[:3]), name="toy").fingerprint
 
 
+def test_classes_that_nothing_can_learn_are_named() -> None:
+    inputs = torch.zeros(3, 2)
+    data = Data.from_tensors((inputs, torch.tensor([0, 2, 2])), (inputs, torch.tensor([0, 1, 3])))
+    assert data.unseen_classes == ("1", "3")
+    assert "of which only the test set has 1, 3" in data.summary()
+    assert Data.from_tensors((inputs, torch.tensor([0, 1, 2])), (inputs, torch.tensor([0, 0, 1]))).unseen_classes == ()
+    assert Data.from_tensors((inputs, torch.zeros(3)), (inputs, torch.zeros(3))).unseen_classes == ()
+
+
 def test_regression_has_no_classes() -> None:
     x = np.zeros((4, 2), dtype=np.float64)
     data = Data.from_tensors((x, x[:, 0]), (x, x[:, 0]))

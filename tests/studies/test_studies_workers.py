@@ -15,7 +15,7 @@ TINY = {
     "train.batch_size": 50,
     "train_size": 200,
     "test_size": 60,
-    "starts": (0.0, 1.0),
+    "starts": (0.0, 0.5, 1.0),
     "every": 0.5,
     "points": 5,
 }
@@ -68,8 +68,9 @@ def test_the_whole_study_runs_and_does_nothing_twice(tmp_path):
     scratch = starts.series["own order, once"].values[0, 0]
     found = {claim.id: claim.measured for claim in result.claims}
     assert found["scratch-once"] == pytest.approx(scratch)
-    assert found["started-once"] == pytest.approx(starts.series["own order, once"].values[0, 1])
+    assert found["started-once"] == pytest.approx(starts.series["own order, once"].values[0, 1:].mean())
     assert found["scratch-repeated"] == pytest.approx(starts.series["own order, again and again"].values[0, 0])
+    assert any("hardly trained" in note for note in result.notes)
     plan = studies.plan("worker-averaging", out=tmp_path, **TINY)
     assert {task.name for task in plan.tasks} == plan.done
     redone = studies.plan("worker-averaging", out=tmp_path, **{**TINY, "every": 0.25})

@@ -79,6 +79,14 @@ class Data:
         return len(self.class_names)
 
     @property
+    def unseen_classes(self) -> tuple[str, ...]:
+        """Names of the classes that the test set has and the training set has not: nothing can learn them."""
+        labels, tested = labels_of(self.train), labels_of(self.test)
+        if not self.class_names or labels is None or tested is None:
+            return ()
+        return tuple(self.class_names[k] for k in sorted(set(tested.tolist()) - set(labels.tolist())))
+
+    @property
     def input_shape(self) -> tuple[int, ...]:
         """The shape of one input, (channels, height, width) for images. Raises UsageError unless inputs are stacked."""
         return tuple(self.train.inputs.shape[1:])
@@ -92,7 +100,8 @@ class Data:
         """One line: ``digits: 1,437 train + 360 test examples of shape (1, 8, 8), 10 classes``."""
         shape = f" of shape {self.input_shape}" if self.train.kind == "pair" else f" ({self.train.kind})"
         classes = f", {self.classes} class{'es' * (self.classes != 1)}" if self.classes else ""
-        return f"{self.name}: {len(self.train):,} train + {len(self.test):,} test examples{shape}{classes}"
+        unseen = f", of which only the test set has {', '.join(self.unseen_classes)}" if self.unseen_classes else ""
+        return f"{self.name}: {len(self.train):,} train + {len(self.test):,} test examples{shape}{classes}{unseen}"
 
     def __repr__(self) -> str:
         return f"Data({self.summary()})"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -14,7 +15,20 @@ from numpy.typing import NDArray
 from orograph import results
 from orograph.basics.keys import plain
 from orograph.execute import Outcome
-from orograph.results import Claim, Cost, Panel, Provenance, Result, Run, Section, StudyResult, Table, load
+from orograph.results import (
+    Claim,
+    Cost,
+    Panel,
+    Predictions,
+    Provenance,
+    Result,
+    Run,
+    Section,
+    StudyResult,
+    Table,
+    Workers,
+    load,
+)
 from orograph.studies.subject import Subject
 from orograph.studies.tasks import load_run
 
@@ -58,9 +72,24 @@ class Conclusion(ABC):
             claims=tuple(self.claims),
             sections=tuple(self.sections),
             results=self.shown,
-            notes=self.notes(),
+            notes=(*self.notes(), *self.remarks()),
             provenance=self.provenance(),
         )
+
+    def remarks(self) -> tuple[str, ...]:
+        """What would make any verdict worth little."""
+        found = []
+        if self.subject.unseen_classes:
+            names = ", ".join(self.subject.unseen_classes)
+            found.append(f"Only the test set has examples of {names}; nothing can learn them, and errors count them.")
+        each = [value for record in self.records for value in record.accuracies if np.isfinite(value)]
+        guess = 1 / max(self.subject.classes, 1)
+        if each and (right := float(np.median(each))) < (1 + guess) / 2:
+            found.append(
+                f"Half of the networks get less than {right:.0%} of the test examples right (a guess: {guess:.0%}): "
+                "verdicts over networks that are hardly trained say little of those that are."
+            )
+        return tuple(found)
 
     def headline(self) -> str:
         """The finding, and how many claims came out how."""
@@ -102,11 +131,16 @@ class Conclusion(ABC):
             self.shown[task] = replace(found, control=None) if isinstance(found, results.Path) else found
         return self.shown[task]
 
+    @cached_property
+    def records(self) -> list[_Record]:
+        """The cost of every task and the accuracies it found; the rest is read where it is needed."""
+        return [
+            _Record.of(load(files["run"] if "run" in files else files["result"]))
+            for files in self.outcome.files.values()
+        ]
+
     def provenance(self) -> Provenance:
         """The options, and the cost of all tasks together."""
-        total = Cost()
-        for files in self.outcome.files.values():
-            total += load(files["run"] if "run" in files else files["result"]).provenance.cost
         return Provenance(
             method=f"study {self.study}",
             options=plain(asdict(self.options)),
@@ -118,8 +152,28 @@ class Conclusion(ABC):
             device=self.subject.device,
             threads=self.options.threads,
             citations=self.citations,
-            cost=total,
+            cost=sum((record.cost for record in self.records), start=Cost()),
         )
+
+
+@dataclass(frozen=True)
+class _Record:
+    """Of one task."""
+
+    cost: Cost
+    accuracies: tuple[float, ...]
+
+    @classmethod
+    def of(cls, found: Result) -> _Record:
+        """Test accuracies are those at the end, one for each network."""
+        accuracies: Sequence[float] = ()
+        if isinstance(found, Run):
+            accuracies = (last(found.test_accuracy),)
+        elif isinstance(found, Predictions):
+            accuracies = found.accuracy.tolist()
+        elif isinstance(found, Workers):
+            accuracies = (1 - found.worker_error[-1]).tolist()
+        return cls(found.provenance.cost, tuple(accuracies))
 
 
 def last(values: NDArray[np.float64] | None) -> float:

@@ -37,6 +37,7 @@ class Subject:
     train_examples: int
     test_examples: int
     classes: int
+    unseen_classes: tuple[str, ...]
     parameters: int
     has_batchnorm: bool
     images: bool
@@ -81,6 +82,7 @@ class Subject:
             train_examples=len(data.train),
             test_examples=len(data.test),
             classes=data.classes,
+            unseen_classes=data.unseen_classes,
             parameters=len(weights),
             has_batchnorm=any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules()),
             images=len(getattr(data, "input_shape", None) or ()) == _IMAGE_DIMENSIONS,

@@ -93,7 +93,7 @@ def barrier_tells(correlations: Sequence[float]) -> Claim:
         "The higher the barrier between workers, the worse their average against one of them.",
         "workers on one mountain may be averaged, workers on different ones may not (no figure)",
         correlations,
-        unit="rank correlation over starts and ways to share, of workers averaged once",
+        unit="rank correlation over starts, of workers averaged once, mean over the ways to share",
         bound=0.0,
         side="above",
         span=(-1.0, 1.0),
