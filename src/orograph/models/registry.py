@@ -98,7 +98,8 @@ def _table() -> dict[str, _Network]:
         without = {"depth": depth, "batch_norm": False}
         table[f"resnet{depth}-nobn"] = _Network(CifarResNet, f"{source}, no batch norm", without)
     table["resnet18"] = _Network(ResNet18, "He et al. 2016, ResNet-18 with a 3x3 stem for CIFAR")
-    for depth, widening in ((16, 4), (28, 10)):
+    # 34 by the count of that paper, 6n + 4, is what the table of snapshot ensembles calls Wide-ResNet-32 (6n + 2).
+    for depth, widening in ((16, 4), (28, 10), (34, 4)):
         wide = {"depth": depth, "widening": widening}
         table[f"wrn-{depth}-{widening}"] = _Network(WideResNet, "Zagoruyko & Komodakis 2016", wide)
     for depth in (110, 164):

@@ -39,6 +39,7 @@ class SnapshotEnsembles(CommonOptions):
     batchnorm: ClassVar[str] = "frozen"
     papers: ClassVar[dict[str, dict[str, Any]]] = {
         **{f"resnet110-{data}": _paper(data, "resnet110", 200, 5, None) for data in ("cifar10", "cifar100")},
+        **{f"wrn-34-4-{data}": _paper(data, "wrn-34-4", 200, 5) for data in ("cifar10", "cifar100")},
         **{f"densenet40-{data}": _paper(data, "densenet40", 300, 6) for data in ("cifar10", "cifar100")},
         **{f"densenet100-{data}": _paper(data, "densenet100", 300, 6) for data in ("cifar10", "cifar100")},
         "resnet110-svhn": _paper("svhn+extra", "resnet110", 40, 5, None),
