@@ -39,6 +39,7 @@ from orograph.train.precision import settled
 from orograph.weights import Layout, Weights
 
 _DRAWS = float(2**63)
+_AHEAD = 256  # steps whose shares are computed at once
 
 
 class CurvePoint(Carried):
@@ -63,8 +64,11 @@ class CurvePoint(Carried):
         self.bends = nn.Parameter(self.control[self.fixed :])
         self.bends.grad = torch.zeros_like(self.bends)
         self._gradient = self.bends.grad
+        layout = curve.points[0].layout
+        self._trained = layout.parameters(network)
+        self._slots = [slot.view(rows[0]) for slot in layout.slots]
+        self._ahead: tuple[int, Tensor] = (-1, torch.empty(0))
         self._shares = torch.empty(0)
-        self._trained = curve.points[0].layout.parameters(network)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -77,14 +81,19 @@ class CurvePoint(Carried):
         return derive(self.seed, "curve", step) / _DRAWS
 
     def place(self, step: int) -> None:
-        shares = torch.from_numpy(self.curve.shares(self.draw(step))[self.order])
-        self._shares = shares.to(self.rows.device, self.rows.dtype)
+        block, place = divmod(step, _AHEAD)
+        if block != self._ahead[0]:
+            draws = [self.draw(block * _AHEAD + k) for k in range(_AHEAD)]
+            shares = torch.from_numpy(self.curve.shares(draws)[:, self.order])
+            self._ahead = block, shares.to(self.rows.device, self.rows.dtype)
+        self._shares = self._ahead[1][place]
         torch.mm(self._shares[None], self.control, out=self.rows[1:])
 
     @torch.no_grad()
     def pull(self) -> None:
-        parts = [_flat_gradient(parameter) for parameter in self._trained]
-        torch.cat(parts, out=self.rows[0])
+        # A part of the network that this batch did not use has no gradient.
+        found = [slot.zero_() if p.grad is None else p.grad for p, slot in zip(self._trained, self._slots, strict=True)]
+        torch._foreach_copy_(self._slots, found)
         free = self._shares[self.fixed :, None]
         if isinstance(self.decay, Tensor):
             self.rows[0].addcmul_(self.decay, self.rows[1])
@@ -150,13 +159,6 @@ def penalty(weights: Weights, decay: float | Tensor) -> float:
     if isinstance(decay, Tensor):
         return float((squares * decay.to(squares.device).double()).sum()) / 2
     return decay * float(squares.sum()) / 2
-
-
-def _flat_gradient(parameter: nn.Parameter) -> Tensor:
-    gradient = parameter.grad
-    if gradient is None:  # a part of the network that this batch did not use
-        gradient = torch.zeros_like(parameter)
-    return (torch.view_as_real(gradient) if gradient.is_complex() else gradient).reshape(-1)
 
 
 @contextmanager
