@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from sample_provenance import PROVENANCE
 
+from orograph.figures import draw, figure
 from orograph.results import Barrier, Comparison, Series, Workers, load
-from orograph.results.interactive import figure
-from orograph.results.paper import draw
 
 
 def comparison(**changes):

@@ -10,8 +10,8 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
+from orograph.figures.relief import relief
 from orograph.results import Result, Surface, Trajectory
-from orograph.results.relief import relief
 
 WIDTH, HEIGHT = 1200, 480
 LINES = 26

@@ -17,6 +17,8 @@ from typing import Any, get_args
 import numpy as np
 from markupsafe import Markup
 
+from orograph.figures import Kind, draw, figure
+from orograph.figures.relief import default_quantity, quantities
 from orograph.results import (
     Alignment,
     Comparison,
@@ -36,9 +38,6 @@ from orograph.results import (
     Trajectory,
     Workers,
 )
-from orograph.results.interactive import Kind, figure
-from orograph.results.paper import draw
-from orograph.results.relief import default_quantity, quantities
 
 STILL_DPI = 130
 

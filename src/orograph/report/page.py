@@ -20,10 +20,10 @@ from markupsafe import Markup
 from orograph._version import __version__
 from orograph.basics.errors import OrographError
 from orograph.basics.files import write_atomic
+from orograph.figures.relief import number
 from orograph.report.banner import contour_banner
 from orograph.report.figures import drawn, reading
 from orograph.results import Claim, Panel, Provenance, Result, Section, StudyResult, Table
-from orograph.results.relief import number
 
 VERDICTS = ("reproduced", "not reproduced", "inconclusive")
 

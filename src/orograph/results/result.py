@@ -90,13 +90,13 @@ class Result(ABC):
 
     def plot(self, ax: Axes | None = None) -> Figure:
         """Draw on a matplotlib axis (a new figure where none is given), fit for a paper; returns the figure."""
-        from orograph.results.paper import draw
+        from orograph.figures import draw
 
         return draw(self, ax)
 
     def figure(self) -> Any:
         """An interactive plotly figure."""
-        from orograph.results.interactive import figure
+        from orograph.figures import figure
 
         return figure(self)
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from orograph.figures.palette import BLUE, FAINT, VERMILLION
+from orograph.figures.paper import drawing, label
+from orograph.figures.paper_paths import panels
 from orograph.results.evaluation import Evaluation
-from orograph.results.palette import BLUE, FAINT, VERMILLION
-from orograph.results.paper import drawing, label
-from orograph.results.paper_paths import panels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from orograph.results.relief import decades, even_levels
+from orograph.figures.relief import decades, even_levels
 
 Array = NDArray[np.float64]
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from orograph.figures.interactive import drawable, log_axis, plotting, safe
+from orograph.figures.interactive_paths import panels, upright
+from orograph.figures.paper_comparison import colour_of, together
+from orograph.figures.relief import number, short
+from orograph.figures.scales import log_padded
 from orograph.results.comparison import Comparison, Series
-from orograph.results.interactive import drawable, log_axis, plotting, safe
-from orograph.results.interactive_paths import panels, upright
-from orograph.results.paper_comparison import colour_of, together
-from orograph.results.relief import number, short
-from orograph.results.scales import log_padded
 from orograph.results.workers import Workers
 
 _MARKS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross")

@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from orograph.results.alignment import Alignment
-from orograph.results.interactive import (
+from orograph.figures.interactive import (
     axis,
     drawable,
     heading,
@@ -18,8 +17,8 @@ from orograph.results.interactive import (
     sheet,
     titled,
 )
-from orograph.results.palette import BLUE, FAINT, INK, ORANGE, VERMILLION
-from orograph.results.paper_paths import (
+from orograph.figures.palette import BLUE, FAINT, INK, ORANGE, VERMILLION
+from orograph.figures.paper_paths import (
     alignment_words,
     last_part,
     path_words,
@@ -28,10 +27,11 @@ from orograph.results.paper_paths import (
     shown,
     wide_limits,
 )
+from orograph.figures.relief import number, short
+from orograph.figures.scales import every
+from orograph.results.alignment import Alignment
 from orograph.results.path import Path
-from orograph.results.relief import number, short
 from orograph.results.routes import Polyline, Routes
-from orograph.results.scales import every
 
 _DASHES = {"-": "solid", "--": "dash", ":": "dot"}
 

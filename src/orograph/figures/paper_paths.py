@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from orograph.figures.palette import BLUE, FAINT, INK, ORANGE, VERMILLION, series_colour
+from orograph.figures.paper import drawing, label, legend_below, log_axis
+from orograph.figures.relief import is_wide, number, short
+from orograph.figures.scales import every, log_padded
 from orograph.results.alignment import Alignment
-from orograph.results.palette import BLUE, FAINT, INK, ORANGE, VERMILLION, series_colour
-from orograph.results.paper import drawing, label, legend_below, log_axis
 from orograph.results.path import Path, Profile
 from orograph.results.provenance import Provenance
-from orograph.results.relief import is_wide, number, short
 from orograph.results.routes import Polyline, Routes
-from orograph.results.scales import every, log_padded
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

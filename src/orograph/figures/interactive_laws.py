@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from orograph.basics.words import counted
-from orograph.results.interactive import (
+from orograph.figures.interactive import (
     axis,
     drawable,
     heading,
@@ -18,7 +18,7 @@ from orograph.results.interactive import (
     sheet,
     titled,
 )
-from orograph.results.law_curves import (
+from orograph.figures.law_curves import (
     Errors,
     LawCurve,
     errors,
@@ -28,11 +28,11 @@ from orograph.results.law_curves import (
     loss_title,
     x_title,
 )
-from orograph.results.palette import BLUE, FAINT, INK, ORANGE, PAPER, VERMILLION
+from orograph.figures.palette import BLUE, FAINT, INK, ORANGE, PAPER, VERMILLION
+from orograph.figures.relief import number, short
+from orograph.figures.scales import amount, padded
 from orograph.results.power_law import PowerLaw
 from orograph.results.predictions import Predictions
-from orograph.results.relief import number, short
-from orograph.results.scales import amount, padded
 
 _BAND = "rgba(0,114,178,0.2)"
 # Two columns also on a phone: entries as wide as the widest would stand one above the other there.

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orograph.basics.words import counted
-from orograph.results.palette import size_colour
+from orograph.figures.palette import size_colour
+from orograph.figures.relief import short
+from orograph.figures.scales import amount, log_padded, padded
 from orograph.results.power_law import MemorySplit, PowerLaw
 from orograph.results.predictions import Predictions
-from orograph.results.relief import short
-from orograph.results.scales import amount, log_padded, padded
 
 Array = NDArray[np.float64]
 

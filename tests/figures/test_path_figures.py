@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 import sample_results as sample
 
+from orograph.figures import draw, figure
+from orograph.figures.paper_paths import last_part
+from orograph.figures.scales import every
 from orograph.results import Path, Routes, load
-from orograph.results.interactive import figure
-from orograph.results.paper import draw
-from orograph.results.paper_paths import last_part
-from orograph.results.scales import every
 
 
 def _panels(result):

@@ -1,8 +1,7 @@
 """Figures for a paper: each result on a matplotlib axis.
 
-``draw`` never touches pyplot, so nothing of the caller's global state changes. A new kind of result joins with
-``@drawing.register(Kind)``; planes and trajectories are drawn in :mod:`orograph.results.paper_planes`,
-paths in ``paper_paths``, ensembles and their laws in ``paper_laws``.
+A new kind of result joins with ``@drawing.register(Kind)`` and a line in :mod:`orograph.figures`; planes and
+trajectories are drawn in ``paper_planes``, paths in ``paper_paths``, ensembles and their laws in ``paper_laws``.
 """
 
 from __future__ import annotations
@@ -16,61 +15,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orograph.basics.errors import UsageError
-from orograph.results.comparison import Comparison
+from orograph.figures.palette import BLUE, DISTANCE_SCALE, FAINT, GREEN, INK, ORANGE, VERMILLION
+from orograph.figures.relief import is_wide, short
+from orograph.figures.scales import amount, log_ticks
 from orograph.results.distances import Distances
 from orograph.results.line import Line
-from orograph.results.palette import BLUE, DISTANCE_SCALE, FAINT, GREEN, INK, ORANGE, VERMILLION
-from orograph.results.path import Path
-from orograph.results.power_law import MemorySplit, PowerLaw
-from orograph.results.relief import is_wide, short
 from orograph.results.result import Result
-from orograph.results.routes import Routes
 from orograph.results.run import Run
-from orograph.results.scales import amount, log_ticks
 from orograph.results.study import Claim, StudyResult
-from orograph.results.surface import Surface
-from orograph.results.trajectory import Trajectory
-from orograph.results.workers import Workers
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 NUMBERS_UP_TO = 10  # distance matrices of more networks than this are drawn without numbers in their cells
 
 VERDICT_COLOURS = {"reproduced": GREEN, "not reproduced": VERMILLION, "inconclusive": ORANGE}
-
-
-def draw(result: Result, ax: Axes | None = None) -> Figure:
-    """Draw ``result`` on ``ax``, or on a new figure; returns the figure.
-
-    Raises
-    ------
-    UsageError
-        This kind of result has no drawing.
-    """
-    from matplotlib.figure import Figure, SubFigure
-
-    from orograph.results import (  # noqa: F401  register their drawings
-        paper_comparison,
-        paper_ensembles,
-        paper_laws,
-        paper_paths,
-        paper_planes,
-    )
-
-    if ax is None:
-        tall = isinstance(result, (Surface, Trajectory, Path, Routes, PowerLaw, MemorySplit, Comparison, Workers))
-        size = (5.6, 5.6) if tall else (5.6, 4.0)
-        if isinstance(result, StudyResult):
-            size = (7.0, 0.6 + 0.5 * len(result.claims))
-        ax = Figure(figsize=size, layout="constrained").add_subplot()
-    drawing(result, ax)
-    figure = ax.figure
-    while isinstance(figure, SubFigure):
-        figure = figure.figure
-    return figure
 
 
 @singledispatch

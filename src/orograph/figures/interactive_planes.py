@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from orograph.results.interactive import (
+from orograph.figures.interactive import (
     anchor_hover,
     axis,
     colour_bar,
@@ -17,8 +17,8 @@ from orograph.results.interactive import (
     sheet,
     with_unit,
 )
-from orograph.results.palette import BRIGHT, FAINT, INK, OUTLINE, PAPER, VERMILLION, YELLOW, series_colour
-from orograph.results.relief import (
+from orograph.figures.palette import BRIGHT, FAINT, INK, OUTLINE, PAPER, VERMILLION, YELLOW, series_colour
+from orograph.figures.relief import (
     Quantity,
     Relief,
     axis_words,
@@ -34,7 +34,7 @@ from orograph.results.surface import ProjectedPath, Surface
 from orograph.results.trajectory import Trajectory
 
 if TYPE_CHECKING:
-    from orograph.results.interactive import Kind
+    from orograph.figures import Kind
 
 START_VIEW = {"eye": {"x": -1.38, "y": -1.56, "z": 1.05}, "center": {"x": 0, "y": 0, "z": -0.06}}
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from orograph.results.palette import FAINT, INK, PAPER, VERMILLION, YELLOW, series_colour
-from orograph.results.paper import bar_beside, drawing, label, legend_below
-from orograph.results.relief import (
+from orograph.figures.palette import FAINT, INK, PAPER, VERMILLION, YELLOW, series_colour
+from orograph.figures.paper import bar_beside, drawing, label, legend_below
+from orograph.figures.relief import (
     Relief,
     axis_words,
     best_words,

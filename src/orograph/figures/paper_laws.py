@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from orograph.basics.words import counted
-from orograph.results.law_curves import (
+from orograph.figures.law_curves import (
     FEW_NAMES,
     Errors,
     LawCurve,
@@ -23,12 +23,12 @@ from orograph.results.law_curves import (
     stars,
     x_title,
 )
-from orograph.results.palette import BLUE, FAINT, INK, ORANGE, PAPER, VERMILLION, size_colour
-from orograph.results.paper import drawing, label, legend_below, log_axis
+from orograph.figures.palette import BLUE, FAINT, INK, ORANGE, PAPER, VERMILLION, size_colour
+from orograph.figures.paper import drawing, label, legend_below, log_axis
+from orograph.figures.relief import short
+from orograph.figures.scales import amount, every, padded
 from orograph.results.power_law import MemorySplit, PowerLaw
 from orograph.results.predictions import Predictions
-from orograph.results.relief import short
-from orograph.results.scales import amount, every, padded
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -15,10 +15,10 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from orograph.basics.errors import UsageError
+from orograph.figures import draw, figure
+from orograph.figures.interactive import safe
+from orograph.figures.relief import even_levels, relief
 from orograph.results import Result
-from orograph.results.interactive import figure, safe
-from orograph.results.paper import draw
-from orograph.results.relief import even_levels, relief
 
 
 def _axes(result):
@@ -41,7 +41,7 @@ def test_drawing_leaves_pyplot_alone_and_respects_the_given_axis():
         "import sys, sample_results as s; s.line().plot();"
         "sys.exit('matplotlib.pyplot' in sys.modules or 'torch' in sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parent)
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(sample.__file__).parent)
 
 
 def test_distances_are_written_in_their_cells_up_to_ten_networks():

@@ -13,11 +13,10 @@ import pytest
 import sample_results as sample
 from scipy.special import softmax
 
-from orograph.results.interactive import figure
-from orograph.results.law_curves import errors, law_curve, size_curves
-from orograph.results.palette import BLUE, PAPER, size_colour
-from orograph.results.paper import draw
-from orograph.results.scales import amount, log_ticks
+from orograph.figures import draw, figure
+from orograph.figures.law_curves import errors, law_curve, size_curves
+from orograph.figures.palette import BLUE, PAPER, size_colour
+from orograph.figures.scales import amount, log_ticks
 
 
 def _panels(result):
@@ -353,4 +352,4 @@ def test_pictures_of_ensembles_need_no_torch():
         "import sys, sample_results as s; s.power_law().plot(); s.predictions().figure(); s.memory_split().plot();"
         "sys.exit('torch' in sys.modules or 'matplotlib.pyplot' in sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parent)
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(sample.__file__).parent)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from orograph.figures.palette import series_colour
+from orograph.figures.paper import drawing, label, legend_below, log_axis
+from orograph.figures.paper_paths import panels
+from orograph.figures.relief import short
+from orograph.figures.scales import log_padded
 from orograph.results.comparison import Comparison
-from orograph.results.palette import series_colour
-from orograph.results.paper import drawing, label, legend_below, log_axis
-from orograph.results.paper_paths import panels
-from orograph.results.relief import short
-from orograph.results.scales import log_padded
 from orograph.results.workers import Workers
 
 if TYPE_CHECKING:

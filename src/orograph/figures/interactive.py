@@ -1,58 +1,33 @@
 """Interactive figures: each result as a plotly figure.
 
 Names come from users and plotly reads a part of HTML in every label, so each of them passes through :func:`safe`.
-Plotly is imported when the first figure is made. A new kind of result joins with ``@plotting.register(Kind)``; planes
-and trajectories are drawn in :mod:`orograph.results.interactive_planes`, paths in ``interactive_paths``, ensembles and
-their laws in ``interactive_laws`` and ``interactive_splits``.
+Plotly is imported when the first figure is made. A new kind of result joins with ``@plotting.register(Kind)`` and a
+line in :mod:`orograph.figures`; planes and trajectories are drawn in ``interactive_planes``, paths in
+``interactive_paths``, ensembles and their laws in ``interactive_laws`` and ``interactive_splits``.
 """
 
 from __future__ import annotations
 
 import html
 from functools import singledispatch
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from orograph.basics.errors import UsageError
+from orograph.figures.palette import BLUE, DISTANCE_SCALE, FAINT, INK, PAPER, VERMILLION
+from orograph.figures.paper import NUMBERS_UP_TO, measured_words
+from orograph.figures.relief import is_wide, number, short
+from orograph.figures.scales import amount, log_ticks
 from orograph.results.distances import Distances
 from orograph.results.line import Line
-from orograph.results.palette import BLUE, DISTANCE_SCALE, FAINT, INK, PAPER, VERMILLION
-from orograph.results.paper import NUMBERS_UP_TO, measured_words
-from orograph.results.relief import Quantity, is_wide, number, short
 from orograph.results.result import Result
 from orograph.results.run import Run
-from orograph.results.scales import amount, log_ticks
 from orograph.results.study import StudyResult
-
-Kind = Literal["contour", "surface3d"]
 
 # Fonts of the reader's own system: no figure asks the network for one.
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
-
-
-def figure(result: Result, *, kind: Kind = "contour", quantity: Quantity | None = None) -> Any:
-    """A plotly figure of ``result``; ``kind`` and ``quantity`` choose how a plane is drawn and what colours it.
-
-    Raises
-    ------
-    UsageError
-        This kind of result has no figure.
-    """
-    from orograph.results import (  # noqa: F401  register their figures
-        interactive_comparison,
-        interactive_ensembles,
-        interactive_laws,
-        interactive_paths,
-        interactive_planes,
-        interactive_splits,
-    )
-    from orograph.results.surface import Surface
-
-    if isinstance(result, Surface):
-        return interactive_planes.plane(result, kind, quantity)
-    return plotting(result)
 
 
 @singledispatch

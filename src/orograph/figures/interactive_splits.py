@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from orograph.basics.words import counted
-from orograph.results.interactive import drawable, log_axis, plotting, sheet, titled
-from orograph.results.interactive_laws import COLUMNS, bars
-from orograph.results.law_curves import (
+from orograph.figures.interactive import drawable, log_axis, plotting, sheet, titled
+from orograph.figures.interactive_laws import COLUMNS, bars
+from orograph.figures.law_curves import (
     FEW_NAMES,
     SizeCurve,
     Stars,
@@ -20,10 +20,10 @@ from orograph.results.law_curves import (
     split_words,
     stars,
 )
-from orograph.results.palette import INK, PAPER, size_colour
+from orograph.figures.palette import INK, PAPER, size_colour
+from orograph.figures.relief import number
+from orograph.figures.scales import amount, every
 from orograph.results.power_law import MemorySplit
-from orograph.results.relief import number
-from orograph.results.scales import amount, every
 
 _NOTHING = {"x": [None], "y": [None]}  # a trace for the legend alone
 

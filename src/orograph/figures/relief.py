@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from orograph.results.palette import ACCURACY_SCALE, LOSS_SCALE
+from orograph.figures.palette import ACCURACY_SCALE, LOSS_SCALE
 from orograph.results.provenance import Provenance
 from orograph.results.surface import Surface
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from orograph.figures.interactive import drawable, plotting, safe
+from orograph.figures.interactive_paths import panels
+from orograph.figures.palette import BLUE, FAINT, VERMILLION
+from orograph.figures.relief import number
 from orograph.results.evaluation import Evaluation
-from orograph.results.interactive import drawable, plotting, safe
-from orograph.results.interactive_paths import panels
-from orograph.results.palette import BLUE, FAINT, VERMILLION
-from orograph.results.relief import number
 
 
 @plotting.register(Evaluation)

@@ -1,0 +1,6 @@
+"""Figures are drawn of the samples in ``tests/results``."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "results"))
