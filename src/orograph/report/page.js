@@ -46,6 +46,7 @@
     };
     figures.set(element, figure);
     figure.plot.style.minHeight = size(figure).height + "px";
+    element.style.setProperty("--height", size(figure).height + "px");
     const controls = element.querySelector(".controls");
     if (controls) { controls.hidden = false; controls.addEventListener("click", (event) => press(figure, event.target.closest("button"))); }
     if (near) near.observe(element); else draw(figure);
