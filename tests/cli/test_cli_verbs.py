@@ -359,6 +359,9 @@ def test_align_writes_the_same_function_nearer_by(folder, capsys):
         (("connect", "--weights", "a.safetensors", "b.pt", "--bends", "0"), "at least 1 bend"),
         (("connect", "--weights", "a.safetensors", "b.pt", "--train.lr", "-1"), "lr"),
         (("connect", "--weights", "a.safetensors", "b.pt", "--executor", "processes"), "--executor"),
+        (("ensemble", "--weights", "a.safetensors", "b.pt", "--loss", "mse"), "leave --loss out"),
+        (("ensemble", "--weights", "a.safetensors", "b.pt", "--batchnorm", "batch"), "leave --batchnorm out"),
+        (("ensemble", "--weights", "a.safetensors", "b.pt", "--tolerance", "0.1"), "leave --tolerance out"),
     ],
 )
 def test_connect_and_align_tell_mistakes_in_a_line(folder, capsys, words, message):

@@ -182,6 +182,51 @@ def test_bad_input_is_told_in_a_line() -> None:
         assert "\n" not in str(caught.value)
 
 
+class _Branching(nn.Module):
+    """The second layer runs where the first one's units, or the inputs, are large."""
+
+    def __init__(self, reads: Callable[[Tensor], bool]) -> None:
+        super().__init__()
+        self.reads = reads
+        self.first, self.second, self.last = nn.Linear(64, 20), nn.Linear(20, 20), nn.Linear(20, 10)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        hidden = self.first(inputs.flatten(1)).relu()
+        if self.reads(inputs if self.reads(torch.zeros(1)) else hidden):
+            hidden = self.second(hidden).relu()
+        found: Tensor = self.last(hidden)
+        return found
+
+
+@pytest.mark.parametrize(
+    "reads",
+    [
+        lambda value: value.mean().item() > -1,
+        lambda value: bool((value > -1).any()),
+        lambda value: float(value.sum()) > -1e9,
+        lambda value: int(value.argmax()) >= 0,
+    ],
+)
+def test_a_network_whose_way_depends_on_its_data_is_refused_and_still_has_paths(
+    reads: Callable[[Tensor], bool],
+) -> None:
+    network = _Branching(reads)
+    a = Weights.of(network)
+    b = a.with_vector(a.vector + 0.1 * torch.randn(len(a), generator=torch.Generator().manual_seed(0)))
+    with pytest.raises(ModelError, match=r"cannot be traced: operation .* depends on the input"):
+        align(network, a, b, example=_IMAGES)
+    objective = og.Objective(network, (_IMAGES, torch.zeros(256, dtype=torch.long)))
+    assert og.connect.path(objective, a, b, train=objective.split, epochs=1, points=3, barriers=False).t.size == 3
+
+
+def test_heads_that_move_are_not_reported_as_kept_in_order() -> None:
+    network, inputs = _NETWORKS["pre-norm transformer"]()
+    layer = nn.TransformerEncoderLayer(16, 4, 32, batch_first=True)
+    for model, example in ((network, inputs), (nn.Sequential(nn.Linear(8, 16), layer), torch.randn(4, 5, 8))):
+        frozen = find_groups(model, Weights.of(model), example).groups.frozen
+        assert not any(axis.reason == "select" for axis in frozen)
+
+
 def test_repair_at_the_ends_is_the_identity_and_between_them_restores_the_spread() -> None:
     data = digits()
     network = og.models.build("convnet", data)

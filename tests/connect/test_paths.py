@@ -15,7 +15,7 @@ from stories import digits, trained
 from torch import nn
 
 import orograph as og
-from orograph.basics.errors import OrographError, UsageError, WeightsError
+from orograph.basics.errors import OrographError, TaskError, UsageError, WeightsError
 from orograph.connect import Curve, path, permuted_copy
 from orograph.results import Path, load
 from orograph.train import Recipe
@@ -173,6 +173,18 @@ def test_a_killed_path_continues(tmp_path: FilePath) -> None:
     again = _path(barriers=False, partial=tmp_path, progress=lambda what, done, total: seen.append(what))
     assert again.equals(replace(whole, training=again.training))
     assert "training" not in seen
+
+
+def test_what_another_call_has_left_does_not_stand_in_the_way(tmp_path: FilePath) -> None:
+    with pytest.raises(TaskError):
+        _path(barriers=False, partial=tmp_path, lr=1e9)
+    assert _path(barriers=False, partial=tmp_path).equals(_path(barriers=False))
+
+
+@pytest.mark.parametrize(("options", "message"), [({"epochs": 0}, "more than 0 epochs"), ({"goal": -1.0}, "from 0")])
+def test_options_that_ask_for_nothing_are_refused(options: dict[str, float], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        _path(**options)
 
 
 class _Marked(nn.Module):

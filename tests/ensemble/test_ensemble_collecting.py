@@ -146,10 +146,20 @@ def test_a_module_begins_anew_from_each_seed_or_says_what_cannot(data):
         fresh(odd, data, 0)
 
 
+def test_a_class_begins_anew_from_each_seed(data):
+    class Net(nn.Sequential):
+        def __init__(self, width=4):
+            super().__init__(nn.Flatten(), nn.Linear(64, width), nn.Linear(width, 10))
+
+    one, two, again = (Weights.of(fresh(Net, data, seed)) for seed in (1, 2, 1))
+    assert one.fingerprint() == again.fingerprint() != two.fingerprint()
+    assert len(one) == 64 * 4 + 4 + 4 * 10 + 10
+
+
 def test_what_would_overrun_is_refused_before_it_starts(data, monkeypatch):
     started = []
     monkeypatch.setitem(swa.__globals__, "fit", lambda *a, **k: started.append(1))
-    with pytest.raises(UsageError, match="would overrun the budget"):
+    with pytest.raises(UsageError, match=r"would overrun the budget .* at least$"):
         swa(lambda seed: og.models.build("convnet", data, seed=seed, batch_norm=True), data, Recipe(epochs=4))
     with pytest.raises(UsageError, match="no cycle of 2 epochs fits"):
         og.train.FastGeometric(cycle=2).plan(5, 8)
@@ -182,6 +192,8 @@ def test_predictions_are_the_networks_own(data):
 def test_an_evaluation_holds_together(data, tmp_path):
     found = snapshot("mlp", data, RECIPE, cycles=3, seed=0)
     model = og.models.build("mlp", data)
+    with pytest.raises(UsageError, match="state dict"):
+        evaluate(model, [model.state_dict()], data.test)
     result = evaluate(model, found, data.test)
     predictions = ask(model, found, data.test)
     errors = (predictions.logits.argmax(-1) != predictions.labels).mean(1)

@@ -49,6 +49,11 @@ def test_one_network_under_two_batch_norm_protocols_is_two_members():
     assert len(Predictions.of(logits(), LABELS, members)) == 2
 
 
+def test_of_few_examples_a_network_that_is_always_right_is_no_guess():
+    labels = np.array([0, 0, 1])
+    assert not Predictions.of([5 * np.eye(2)[labels]], labels, ["right"]).collapsed
+
+
 @pytest.mark.parametrize("classes", [2, 10, 100])
 def test_collapsed_members_are_listed_whatever_the_number_of_classes(classes):
     """Published code drops accuracies of 0.15 or less: a guess among 2 classes stays, an honest 14 % of 100 goes."""

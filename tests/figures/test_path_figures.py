@@ -8,7 +8,7 @@ import sample_results as sample
 
 from orograph.figures import draw, figure
 from orograph.figures.paper_paths import last_part
-from orograph.figures.scales import every
+from orograph.figures.scales import every, whole
 from orograph.results import Path, Routes, load
 
 
@@ -109,6 +109,12 @@ def test_many_rows_are_named_here_and_there():
     assert every(0, 30) == []
     assert last_part("layer1.0.conv1.weight", 10) == "…v1.weight"
     assert last_part("short", 10) == "short"
+
+
+def test_a_few_whole_numbers_are_their_own_ticks():
+    assert whole(np.array([1.0, 2.0, 3.0, 2.0])) == [1.0, 2.0, 3.0]
+    assert whole(np.array([0.5, 1.0])) is None
+    assert whole(np.arange(100.0)) is None
 
 
 def test_a_path_with_everything_in_it_comes_back_and_can_be_compared(tmp_path):

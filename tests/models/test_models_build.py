@@ -127,6 +127,7 @@ def test_an_unknown_option_gets_the_nearest_one_of_that_network() -> None:
         (lambda: build("resnet20", width=0), UsageError, "width is a multiplier above 0"),
         (lambda: build("resnet20", width=float("nan")), UsageError, "width is a multiplier above 0"),
         (lambda: build("wrn-16-4", width=-1), UsageError, "width is a multiplier above 0"),
+        (lambda: build("wrn-16-4", width="foo"), UsageError, "width is a number"),
         (lambda: build("mlp", width=0), UsageError, "width is a multiplier above 0"),
         (lambda: build("densenet40", growth=0), UsageError, "a whole number from 1, not 0"),
         (lambda: build("densenet40", compression=0), UsageError, "the share of maps a transition keeps, .* not 0"),

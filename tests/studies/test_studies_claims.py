@@ -78,6 +78,7 @@ def test_three_heights_that_are_all_far_above_zero_bound_their_mean_from_below()
     assert statistics.height_interval(even) == statistics.mean_interval(even)
     assert statistics.height_interval([0.0, 0.0, 0.3])[0] == 0
     assert statistics.height_interval([0.1]) is None
+    assert statistics.height_interval([0.0, 0.5], most=1.0)[1] == 1.0
 
 
 @pytest.mark.parametrize("shape", [0.3, 1.0, 4.0])

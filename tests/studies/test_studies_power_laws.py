@@ -10,9 +10,10 @@ from orograph.studies.power_laws import claims
 
 TINY = {
     "widths": (0.5, 1.0, 2.0, 3.0, 4.0),
-    "replicas": 8,
-    "held_out": 2,
-    "block": 4,
+    "replicas": 9,
+    "fit_up_to": 4,
+    "held_out": 5,
+    "block": 3,
     "train.epochs": 2,
     "train_size": 200,
     "test_size": 100,
@@ -118,10 +119,10 @@ def test_the_whole_study_runs_and_does_nothing_twice(tmp_path):
     assert [claim.id for claim in result.claims] == [
         "forecast", "exponent", "width-law", "memory-split", "split-grows", "split-foretold",
     ]  # fmt: skip
-    assert result.provenance.cost.backward == 5 * 8 * 2 * 200
+    assert result.provenance.cost.backward == 5 * 9 * 2 * 200
     found = result.results["law at width 2"]
     assert isinstance(found, PowerLaw)
-    assert found.forecasts[-1].x == 2
+    assert found.forecasts[-1].x == 5
     wide = result.results["law in the width"]
     assert wide.fitted.tolist() == [True] * 4 + [False]
     assert wide.forecasts[0].x == 4
@@ -130,7 +131,7 @@ def test_the_whole_study_runs_and_does_nothing_twice(tmp_path):
     assert split.n[1, 0] == 2  # two networks of half the width have a little more parameters, and fit
     plan = studies.plan("power-laws", out=tmp_path, **TINY)
     assert {task.name for task in plan.tasks} == plan.done
-    more = studies.plan("power-laws", out=tmp_path, **{**TINY, "replicas": 12, "held_out": 4})
+    more = studies.plan("power-laws", out=tmp_path, **{**TINY, "replicas": 12})
     assert len([task for task in more.tasks if task.name not in more.done]) == 5  # one block more of each width
 
 
@@ -140,7 +141,7 @@ def test_collapsed_networks_are_told_and_stay_in_the_figures(tmp_path):
     result = studies.run("power-laws", out=tmp_path, executor="local", **wild)
     assert any("learned nothing" in note for note in result.notes)
     pool = result.results["all widths"].series["width 0.0625"]
-    assert len(pool.x) == 8
+    assert len(pool.x) == 9
 
 
 @pytest.mark.parametrize(
@@ -148,6 +149,7 @@ def test_collapsed_networks_are_told_and_stay_in_the_figures(tmp_path):
     [
         ({"widths": (2.0, 1.0)}, "ascending"),
         ({"replicas": 10, "held_out": 6}, "leave too few"),
+        ({"replicas": 12, "held_out": 6}, "held_out above 6"),
         ({"fit_up_to": 3}, "at least four sizes"),
         ({"model_options": ("width=2",)}, "leave it out of model_options"),
         ({"widths": (0.01, 0.02)}, "networks of the same size"),

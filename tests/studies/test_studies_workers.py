@@ -71,6 +71,7 @@ def test_the_whole_study_runs_and_does_nothing_twice(tmp_path):
     assert found["started-once"] == pytest.approx(starts.series["own order, once"].values[0, 1:].mean())
     assert found["scratch-repeated"] == pytest.approx(starts.series["own order, again and again"].values[0, 0])
     assert any("hardly trained" in note for note in result.notes)
+    assert result.headline.startswith("Of networks that are hardly trained: ")
     plan = studies.plan("worker-averaging", out=tmp_path, **TINY)
     assert {task.name for task in plan.tasks} == plan.done
     redone = studies.plan("worker-averaging", out=tmp_path, **{**TINY, "every": 0.25})

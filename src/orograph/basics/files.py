@@ -51,10 +51,10 @@ def explained(path: Path) -> Iterator[None]:
     except OSError as error:
         remedy = {
             28: "the disk is full; free some space and run the same command again, nothing finished is lost",
-            30: "the file system is read-only; choose another folder with --out",
-            13: "permission denied; choose a folder you may write to with --out",
-            20: "a part of this path is a file, not a folder; choose another with --out",
-        }.get(error.errno or 0, f"{error.strerror or error}; choose another place with --out")
+            30: "the file system is read-only; choose another folder",
+            13: "permission denied; choose a folder that you may write to",
+            20: "a part of this path is a file, not a folder; choose another",
+        }.get(error.errno or 0, f"{error.strerror or error}; choose another place")
         raise StoreError(f"cannot write {path}: {remedy}") from error
 
 

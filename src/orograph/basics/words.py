@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 
-def counted(count: int, noun: str) -> str:
-    """``1 network``, ``2 networks``."""
-    return f"{count:,} {noun}{'s' * (count != 1)}"
+def counted(count: float, noun: str) -> str:
+    """``1 network``, ``2 networks``, ``0.5 networks``."""
+    return f"{count:,} {noun}{'s' * (count != 1)}".replace(".0 ", " ")

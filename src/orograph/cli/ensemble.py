@@ -38,6 +38,10 @@ def main(words: list[str]) -> None:
         raise UsageError("give the networks with --weights, one file each")
     if options.executor != "local":
         raise UsageError("networks are asked in this process; leave --executor out")
+    unused = {"loss": "cross_entropy", "batchnorm": None, "tolerance": 0.0, "cap": None}
+    for name, default in unused.items():
+        if getattr(options, name) != default:
+            raise UsageError(f"networks answer every example as they would be deployed; leave --{name} out")
     from orograph.ensemble.asking import evaluate
     from orograph.ensemble.averaging import soup
     from orograph.results import Evaluation
@@ -86,6 +90,8 @@ def main(words: list[str]) -> None:
         return {f"soup_{name}": value for name, value in mixed.items() if name != "weights"}
 
     draw(options, "ensemble", len(networks), objective, measure, written, more)
+    if options.save is not None and not options.json:
+        print(f"{options.save} divides logits by the temperature, which was fitted on the {options.split} examples")
     if mixed and not options.json:
         error = "" if mixed["error"] is None else f", error {mixed['error']:.4g}"
         print(f"soup of {', '.join(mixed['of'])}: loss {mixed['loss']:.4g}{error}")

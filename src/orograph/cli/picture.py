@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from orograph.basics.errors import Interrupted, OrographError, TaskError
@@ -50,6 +51,8 @@ def draw(
         raise Interrupted("interrupted; finished rows are kept, run the same command again to continue") from error
     finally:
         end()
+        with suppress(OSError):  # nothing was finished
+            partial.rmdir()
     files = write_pictures(result, options.stem(verb)) | ({} if also is None else also(result))
     shutil.rmtree(partial, ignore_errors=True)
     emit(result, as_json=options.json, extra=files | ({} if more is None else more()))

@@ -123,15 +123,18 @@ def groups_of(trace: Trace) -> Groups:
     for name, axes in trace.axes.items():
         for number, axis in enumerate(axes):
             reasons: dict[str, int] = {}
+            moves = False
             for factor, positions in places(axis):
                 if factor.size < 2:
                     continue
                 if factor.reason is not None:
                     reasons[factor.reason] = reasons.get(factor.reason, 0) + positions.size
                     continue
+                moves = True
                 roots[id(factor)] = factor
                 members.setdefault(id(factor), []).append(Member(name, number, torch.from_numpy(positions.copy())))
-            frozen += [FrozenAxis(name, number, size, reason) for reason, size in reasons.items()]
+            if not moves:  # of stacked projections the heads move, and only query, key and value keep their order
+                frozen += [FrozenAxis(name, number, size, reason) for reason, size in reasons.items()]
     taps = _taps(trace.taps)
     names = _names(members)
     groups = [Group(names[key], roots[key].size, tuple(own), tuple(taps.get(key, ()))) for key, own in members.items()]

@@ -16,6 +16,7 @@ import numpy as np
 from torch import Tensor
 
 from orograph.basics.errors import UsageError, WeightsError
+from orograph.basics.keys import content_key
 from orograph.basics.seeds import derive
 from orograph.connect.align import Method
 from orograph.connect.align import align as align_networks
@@ -90,6 +91,8 @@ def path(
         raise UsageError(f"kind is {' or '.join(FAMILIES)}, not {kind!r}")
     if bends < 1:
         raise UsageError(f"a curve needs at least 1 bend, not {bends}; the straight line is measured beside it anyway")
+    if goal is not None and not goal >= 0:
+        raise UsageError(f"goal is the height of a barrier, from 0, not {goal}")
     if points < 3:
         raise UsageError(f"a path is measured at 3 points at least, not {points}")
     if goal is not None and not barriers:
@@ -98,6 +101,8 @@ def path(
     _require_apart(given, labels)
     examples = as_examples(train, "the training examples")
     recipe = _recipe(recipe, epochs, lr)
+    if not recipe.epochs > 0:
+        raise UsageError("a curve that is not trained is the straight line; give more than 0 epochs")
     tell = progress or (lambda *_: None)
     route, alignment = given, None
     if align:
@@ -190,7 +195,10 @@ def _trained(
     partial: FilePath | None,
     tell: Progress,
 ) -> tuple[Curve, Run]:
-    folder = None if partial is None else FilePath(partial) / f"curve-{curve.bends}"
+    # Named by all that it depends on, so that what another call has left does not stand in the way.
+    ends = [point.fingerprint() for point in curve.points]
+    key = content_key([asdict(recipe), seed, curve.kind, ends, examples.fingerprint])
+    folder = None if partial is None else FilePath(partial) / f"curve-{curve.bends}-{key}"
     return train_curve(
         objective.model,
         curve,

@@ -1,9 +1,9 @@
 """A network's operations as they run: one forward pass on a few examples, overheard.
 
 Whatever the network is written in, all its arithmetic arrives at PyTorch's dispatcher, where a mode sees every operator
-with its tensors. So control flow, reshapes and functional calls need no source code, and tracing costs one pass. What
-a network computes elsewhere (NumPy, an extension without operators) is not seen; the proof that follows
-(:mod:`orograph.connect.proof`) does not let that pass.
+with its tensors. So reshapes, functional calls and control flow need no source code; tracing costs one pass. Control
+flow that depends on the data is refused. What a network computes elsewhere (NumPy, an extension without operators) is
+not seen; the proof that follows (:mod:`orograph.connect.proof`) does not let that pass.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from orograph.connect.operators import apply_rule, tensors_in
 from orograph.data import Examples
 from orograph.objective.criterion import LABELS
 
+_READS = ("_local_scalar_dense", "is_nonzero", "equal")  # what item(), if and float() become
 _PRODUCTS = ("convolution", "addmm", "mm", "linear", "bmm", "_convolution", "addmv", "mv")
 
 
@@ -64,6 +65,7 @@ class _Listener(_Mode):  # type: ignore[no-untyped-call]
         self.number = 0
         self._axes: dict[int, list[Axis]] = {}
         self._alive: list[Tensor] = []  # so that no identity is given twice
+        self._from_input: set[int] = set()
         self._named: dict[int, str] = {}  # tensors that are, or show, a named one
         self._made_by: dict[int, Tap] = {}
         for name, tensor in named.items():
@@ -81,6 +83,11 @@ class _Listener(_Mode):  # type: ignore[no-untyped-call]
         self._axes[id(tensor)] = list(axes)
         self._alive.append(tensor)
 
+    def given(self, tensor: Tensor) -> None:
+        """Note an input of the network, whose entries keep their order."""
+        self.keep(tensor, [[Factor(size, "the network's inputs")] for size in tensor.shape])
+        self._from_input.add(id(tensor))
+
     def freeze(self, tensors: Any, reason: str) -> None:
         """Freeze every axis of some tensors."""
         for tensor in tensors:
@@ -94,6 +101,16 @@ class _Listener(_Mode):  # type: ignore[no-untyped-call]
         result = operator(*args, **kwargs)
         arguments = _in_order(operator, args, kwargs)
         name = operator._schema.name.removeprefix("aten::")
+        if any(id(tensor) in self._from_input for tensor in tensors_in(arguments)):
+            if name in _READS:
+                raise ModelError(
+                    f"the network cannot be traced: operation {self.number} ({name}) reads a value that depends on the "
+                    "input into Python (item, if, float), so other inputs may go another way; give the groups by hand "
+                    "(groups= in Python)"
+                )
+            for tensor in tensors_in(result):
+                self._alive.append(tensor)
+                self._from_input.add(id(tensor))
         apply_rule(self, operator, arguments, result)
         self._note(name, arguments, result)
         self.number += 1
@@ -140,16 +157,19 @@ class _Eavesdropper(_Mode):  # type: ignore[no-untyped-call]
 def trace_network(model: nn.Module, example: Any) -> Trace:
     """Overhear one pass of ``model`` (in evaluation mode) over ``example``.
 
-    Raises ModelError, naming the operation, where the network does not run.
+    Raises ModelError, naming the operation, where the network does not run, or where Python reads a value that depends
+    on the input: what runs next is then known for this example alone.
     """
     named = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     listener = _Listener(named)
     for leaf in tree_leaves(example):
         if isinstance(leaf, Tensor):
-            listener.keep(leaf, [[Factor(size, "the network's inputs")] for size in leaf.shape])
+            listener.given(leaf)
     with torch.no_grad(), _plain_attention(), listener:
         try:
             outputs = run(model, example)
+        except ModelError:
+            raise
         except Exception as error:
             reason = f"{type(error).__name__}: {error}".split("\n")[0]
             raise ModelError(f"the network cannot be traced: operation {listener.number} failed ({reason})") from error

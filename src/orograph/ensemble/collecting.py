@@ -7,6 +7,7 @@ et al. 2017 (snapshots and their baselines), Garipov et al. 2018 (FGE), Izmailov
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from torch import nn
 from orograph.basics.errors import UsageError
 from orograph.basics.references import is_reference
 from orograph.basics.seeds import derive, isolated_randomness
+from orograph.basics.words import counted
 from orograph.data import Examples, as_examples
 from orograph.ensemble.averaging import mean_weights
 from orograph.landscape.points import as_weights
@@ -51,6 +53,14 @@ class Collected:
 
     def __len__(self) -> int:
         return len(self.members)
+
+    def __repr__(self) -> str:
+        return f"Collected({self.summary()})"
+
+    def summary(self) -> str:
+        """How many networks, of how many runs, at what cost."""
+        cost = f", {self.ledger.budgets(self.budget):.3g} budgets" if self.budget else ""
+        return f"{self.method}: {counted(len(self), 'network')} of {counted(len(self.runs), 'run')}{cost}"
 
     def last(self, count: int) -> Collected:
         """The last ``count`` members of every run (choosing the best would need validation examples)."""
@@ -88,9 +98,10 @@ class _Plan:
     def require(self, examples: float, what: str) -> None:
         """Refuse, before it starts, what would cost more than 1B by more than the slack."""
         if examples > self.budget * (1 + _SLACK):
+            least = (examples - self.budget) / _SLACK / len(self.train)
             raise UsageError(
                 f"{what} would overrun the budget by more than {100 * _SLACK:g} %: {examples:,.0f} examples where 1B "
-                f"has {self.budget:,}; train for more epochs"
+                f"has {self.budget:,}; train for {math.ceil(least):,} epochs at least"
             )
 
     def fit(self, method: str, run: int, cycles: Cycles | None = None, recipe: Recipe | None = None) -> Run:
@@ -120,7 +131,7 @@ def independent(network: Network, data: Any, recipe: Recipe, *, count: int = 1, 
 
     Parameters
     ----------
-    network : a name, a function ``seed -> module``, or a module whose submodules can ``reset_parameters()``
+    network : a name, a function ``seed -> module``, a class, or a module whose submodules can ``reset_parameters()``
     seed, out, device, progress, loss : as in :func:`orograph.train.fit`
     """
     plan = _plan(network, data, recipe, options)
@@ -255,7 +266,7 @@ def fresh(network: Network, data: Any, seed: int) -> nn.Module:
         return build(network, data, seed=seed)
     if not isinstance(network, nn.Module):
         with isolated_randomness(derive(seed, "initial values")):
-            return network(seed)
+            return network() if isinstance(network, type) else network(seed)
     with isolated_randomness(derive(seed, "initial values")):
         for name, module in network.named_modules():
             reset = getattr(module, "reset_parameters", None)

@@ -10,7 +10,7 @@ from orograph.figures.interactive import drawable, log_axis, plotting, safe
 from orograph.figures.interactive_paths import panels, upright
 from orograph.figures.paper_comparison import colour_of, together
 from orograph.figures.relief import number, short
-from orograph.figures.scales import log_padded
+from orograph.figures.scales import log_padded, whole
 from orograph.results.comparison import Comparison, Series
 from orograph.results.workers import Workers
 
@@ -34,6 +34,8 @@ def _comparison(result: Comparison) -> Any:
             _make_logarithmic(drawn, upright(row), together(result, row))
     if result.across in result.logarithmic:
         _make_logarithmic(drawn, "xaxis", together(result, None))
+    elif (ticks := whole(together(result, None))) is not None:
+        drawn.update_layout(xaxis={"tickvals": ticks})
     return drawn
 
 

@@ -115,7 +115,7 @@ def law_warnings(law: PowerLaw) -> list[str]:
     if law.untypical:
         found.append(f"{', '.join(law.untypical)} outside the interval: not typical of the pool")
     if np.isfinite(law.a) and law.unusual:
-        found.append("an exponent outside [-2, -0.2] is hardly a power law")
+        found.append("An exponent outside [-2, -0.2] is hardly a power law")
     if law.collapsed and law.without_collapsed is None:
         found.append(f"{counted(len(law.collapsed), 'collapsed network')} in it")
     return found

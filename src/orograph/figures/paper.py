@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
-NUMBERS_UP_TO = 10  # distance matrices of more networks than this are drawn without numbers in their cells
+NUMBERS_UP_TO = 8  # distance matrices of more networks than this are drawn without numbers in their cells
 
 VERDICT_COLOURS = {"reproduced": GREEN, "not reproduced": VERMILLION, "inconclusive": ORANGE}
 

@@ -12,7 +12,7 @@ from orograph.figures.palette import series_colour
 from orograph.figures.paper import drawing, label, legend_below, log_axis
 from orograph.figures.paper_paths import panels
 from orograph.figures.relief import short
-from orograph.figures.scales import log_padded
+from orograph.figures.scales import log_padded, whole
 from orograph.results.comparison import Comparison
 from orograph.results.workers import Workers
 
@@ -63,6 +63,8 @@ def _comparison(result: Comparison, ax: Axes) -> None:
             log_axis(panel, log_padded(together(result, row)), 5, "y")
         if result.across in result.logarithmic:
             log_axis(panel, log_padded(together(result, None)), 9)
+        elif (ticks := whole(together(result, None))) is not None:
+            panel.set_xticks(ticks)
         if panel is not rows[-1]:
             panel.set_xticklabels([])
     rows[-1].set_xlabel(label(result.across) + (f"; bars: {result.bars}" if result.bars else ""))

@@ -114,7 +114,7 @@ def _polyline(result: Polyline, ax: Axes) -> None:
         panel.set_ylabel(title)
         panel.set_xticks([])
     named = every(len(result.names), 16)
-    names = [label(short(result.names[k], 16)) for k in named]
+    names = [label(last_part(result.names[k], 16)) for k in named]
     slanted = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if sum(map(len, names)) > 50 else {}
     rows[-1].set_xticks(arc[result.corners][named], names, **slanted)
     rows[-1].set_xlabel(f"along a way of length {result.profile.length:.4g} in weight space")

@@ -33,6 +33,12 @@ def log_ticks(limits: tuple[float, float], most: int = 9) -> list[float]:
     return found[:: -(-len(found) // most)]
 
 
+def whole(values: NDArray[np.float64], most: int = 12) -> list[float] | None:
+    """Ticks at the values themselves where they are a few whole numbers, between which nothing is; else None."""
+    each = np.unique(values)
+    return each.tolist() if len(each) <= most and bool((each == np.round(each)).all()) else None
+
+
 def every(count: int, most: int) -> list[int]:
     """At most so many of ``count`` places, evenly spaced."""
     return list(range(0, count, -(-count // most) or 1))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from torch import nn
@@ -27,6 +27,8 @@ def as_weights(point: Point) -> Weights:
         return Weights.load(point.path)
     if isinstance(point, nn.Module):
         return Weights.of(point)
+    if isinstance(point, Mapping):
+        raise UsageError("a state dict does not say which network it is of; load it into the module and pass that")
     return Weights.load(point)
 
 

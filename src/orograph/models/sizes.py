@@ -46,6 +46,8 @@ def check_dropout(dropout: float) -> None:
 
 def scaled(channels: int, width: float) -> int:
     """``channels`` times the width multiplier, rounded to nearest (halves up), at least 1."""
+    if isinstance(width, bool) or not isinstance(width, (int, float)):
+        raise UsageError(f"width is a number, not {width!r}")
     if not (math.isfinite(width) and width > 0):
         raise UsageError(f"width is a multiplier above 0 (1 is the network of the paper), not {width}")
     return max(1, math.floor(channels * width + 0.5))

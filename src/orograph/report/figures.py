@@ -70,7 +70,7 @@ _READINGS: dict[type[Result], str] = {
     Comparison: "Several curves over one axis, a panel for each quantity.",
     Workers: "Where the average lies below the workers, it is better than each of them: they may be averaged.",
     StudyResult: "One row for each claim.",
-    Path: "A curve that stays low where the straight line rises: the networks are joined, though not by a line.",
+    Path: "Where the curve stays low and the straight line rises, the networks are joined, though not by a line.",
     Routes: "Ways between the same two networks: where one stays low and another rises, it is the way that matters.",
     Polyline: "Straight legs through the marked networks: a hump between two of them is a barrier.",
     Alignment: "The same line before and after hidden units are put in one order: what falls was a matter of naming.",

@@ -119,6 +119,8 @@ def _claim(claim: Claim) -> dict[str, Any]:
 
 def _reason(claim: Claim) -> str:
     """Why the rule gave this verdict: where the interval lies to the rule's bound."""
+    if claim.verdict == "inconclusive" and claim.interval is None and "interval" not in claim.rule:
+        return "Inconclusive because what was measured lies between the rule's bounds."
     if claim.verdict == "inconclusive" and claim.interval is None:
         return "Inconclusive because there are too few measurements for an interval."
     if claim.verdict == "inconclusive":

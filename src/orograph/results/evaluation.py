@@ -77,11 +77,10 @@ class Evaluation(Result):
             f"{self.calibrated_after.value:.4g} ({_tau(after)} after)",
         ]
         if count > 1:
+            share = self.disagreement.mean_normalised
+            errors = f" ({share:.2f} of their error)" if np.isfinite(share) else ""
             apart = "" if self.distances is None else f"; mean distance {self.mean_distance:.4g}"
-            lines.append(
-                f"two members disagree on {self.disagreement.mean} of the examples "
-                f"({self.disagreement.mean_normalised:.2f} of their error){apart}"
-            )
+            lines.append(f"two members disagree on {self.disagreement.mean} of the examples{errors}{apart}")
         if self.budget:
             lines.append(f"cost: {self.ledger.budgets(self.budget):.3f} budgets of {self.budget:,} examples")
         return "\n".join([*lines, *(f"collapsed: {name} ({reason})" for name, reason in self.collapsed.items())])

@@ -125,10 +125,11 @@ class Predictions(Result):
     def collapsed(self) -> dict[str, str]:
         """Members that learned nothing, with the reason: a non-finite logit, or the accuracy of a guess.
 
-        A guess is right as often as the most frequent class p; counted as one is all up to p + 2 sqrt(p (1 - p) / N).
+        A guess is right as often as the most frequent class p; counted as one is all up to p + 2 sqrt(p (1 - p) / N),
+        and of few examples all up to half the way from p to 1.
         """
         guess = float(np.bincount(self.labels).max() / len(self.labels))
-        limit = guess + 2 * (guess * (1 - guess) / len(self.labels)) ** 0.5
+        limit = min(guess + 2 * (guess * (1 - guess) / len(self.labels)) ** 0.5, (1 + guess) / 2)
         return {
             name: "non-finite logits" if np.isnan(accuracy) else f"accuracy {accuracy:.3f}, a guess has {guess:.3f}"
             for name, accuracy in zip(self.names, self.accuracy, strict=True)

@@ -29,7 +29,10 @@ def barrier_claim(
 
     ``examples`` were measured on, so that one of them is the smallest step of an error.
     """
-    measured, interval = finite_mean(heights), height_interval(heights, resolution=1 / examples if examples else 0.0)
+    measured, interval = (
+        finite_mean(heights),
+        height_interval(heights, resolution=1 / examples if examples else 0.0, most=1.0),
+    )
     decide = above if side == "above" else at_most
     return Claim(
         id=claim_id,

@@ -76,18 +76,24 @@ class Conclusion(ABC):
             provenance=self.provenance(),
         )
 
+    @cached_property
+    def hardly_trained(self) -> float | None:
+        """The median test accuracy, if it is nearer to a guess's than to 1; else None."""
+        each = [value for record in self.records for value in record.accuracies if np.isfinite(value)]
+        right = float(np.median(each)) if each else 1.0
+        return right if right < (1 + 1 / max(self.subject.classes, 1)) / 2 else None
+
     def remarks(self) -> tuple[str, ...]:
         """What would make any verdict worth little."""
         found = []
         if self.subject.unseen_classes:
             names = ", ".join(self.subject.unseen_classes)
             found.append(f"Only the test set has examples of {names}; nothing can learn them, and errors count them.")
-        each = [value for record in self.records for value in record.accuracies if np.isfinite(value)]
-        guess = 1 / max(self.subject.classes, 1)
-        if each and (right := float(np.median(each))) < (1 + guess) / 2:
+        if self.hardly_trained is not None:
             found.append(
-                f"Half of the networks get less than {right:.0%} of the test examples right (a guess: {guess:.0%}): "
-                "verdicts over networks that are hardly trained say little of those that are."
+                f"Half of the networks get at most {self.hardly_trained:.0%} of the test examples right (a guess: "
+                f"{1 / max(self.subject.classes, 1):.0%}): verdicts over networks that are hardly trained say little "
+                "of those that are; train for more epochs."
             )
         return tuple(found)
 
@@ -98,6 +104,8 @@ class Conclusion(ABC):
             counts[claim.verdict] += 1
         words = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
         opening = f"{self.finding()} " if self.finding() else ""
+        if self.hardly_trained is not None:
+            opening = f"Of networks that are hardly trained: {opening}"
         return f"{opening}{self.what()}; of {len(self.claims)} published claims {words}."
 
     def section(

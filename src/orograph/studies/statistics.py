@@ -49,8 +49,10 @@ def _reach(spread: float, count: int, level: float) -> float:
     return float(stats.t.ppf((1 + level) / 2, count - 1)) * spread / math.sqrt(count)
 
 
-def height_interval(values: ArrayLike, level: float = 0.95, *, resolution: float = 0.0) -> Interval | None:
-    """Interval of the mean of heights, which cannot be negative; None for fewer than two.
+def height_interval(
+    values: ArrayLike, level: float = 0.95, *, resolution: float = 0.0, most: float = np.inf
+) -> Interval | None:
+    """Interval of the mean of heights, which lie between 0 and ``most``; None for fewer than two.
 
     Student's t, whose lower end is hopeless for three very different heights, and for it a second bound that needs no
     normal distribution: if the mean were m, each of n independent heights would reach the lowest one h with a
@@ -67,7 +69,7 @@ def height_interval(values: ArrayLike, level: float = 0.95, *, resolution: float
     reach = _reach(max(float(found.std(ddof=1)), resolution), len(found), level)
     student = (float(found.mean()) - reach, float(found.mean()) + reach)
     lowest = max(float(found.min()), 0.0)
-    return max(student[0], lowest * ((1 - level) / 2) ** (1 / len(found))), max(student[1], 0.0)
+    return max(student[0], lowest * ((1 - level) / 2) ** (1 / len(found))), min(max(student[1], 0.0), most)
 
 
 def deviation_interval(values: ArrayLike, level: float = 0.95) -> Interval | None:

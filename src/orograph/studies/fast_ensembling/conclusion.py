@@ -113,8 +113,8 @@ class _Conclusion(MemberConclusion):
             "What one, two and three budgets buy",
             f"At {counts[-1]} budgets all members of {counts[-1]} runs are pooled. One run cost "
             + ", ".join(f"{spent:.3f} budgets ({method})" for method, spent in zip(METHODS, cost, strict=True))
-            + f"; a run collects {self.options.snapshots} snapshots, or {self.members_of(FGE)} fast geometric "
-            f"members{self.cycle_words()}.",
+            + f"; a run collects {self.options.snapshots} snapshots, or {counted(self.members_of(FGE), 'member')} "
+            f"of fast geometric ensembling{self.cycle_words()}.",
             ["budgets"],
             [_READ_BUDGETS],
             (
@@ -156,9 +156,9 @@ class _Conclusion(MemberConclusion):
     def growth(self) -> None:
         runs = range(1, self.options.budgets + 1)
         self.shown["error against members"] = self.growing(dict.fromkeys(METHODS, runs))
-        whole = [self.standing(FGE, repeat, (1,)) for repeat in self.repeats]
-        gains = minus(self.members(FGE, [1]), whole)
-        self.claims.append(claims.more_members_help(gains))
+        if self.members_of(FGE) > 1:
+            whole = [self.standing(FGE, repeat, (1,)) for repeat in self.repeats]
+            self.claims.append(claims.more_members_help(minus(self.members(FGE, [1]), whole)))
         self.section(
             "How the error falls with more members",
             "The same networks as above, one after the other; a run of fast geometric ensembling or of snapshots "

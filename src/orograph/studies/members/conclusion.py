@@ -111,4 +111,6 @@ def calibrated(each: Sequence[Standing]) -> list[float]:
 def with_error(values: Sequence[float], scale: float = 1.0, digits: int = 2) -> str:
     """A mean over repetitions with its standard error, as text."""
     mean, error = mean_and_se([scale * value for value in values])
+    if not np.isfinite(mean):
+        return "–"
     return f"{mean:.{digits}f}" + (f" ± {error:.{digits}f}" if np.isfinite(error) else "")

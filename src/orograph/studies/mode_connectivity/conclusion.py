@@ -78,7 +78,7 @@ class _Conclusion(Conclusion):
             )
         if self.subject.has_batchnorm and self.options.batchnorm in (None, "recalibrate"):
             found.append(
-                "Batch-norm statistics were re-estimated at every point, ends included, so the ends differ a little "
+                "Batch-norm statistics were re-estimated at every point, ends included, so the ends differ "
                 "from the networks' own figures."
             )
         return tuple(found)

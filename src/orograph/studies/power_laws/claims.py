@@ -46,8 +46,8 @@ def exponents_above_minus_one(laws: Sequence[PowerLaw]) -> Claim:
         unit="exponent of the law in the number of networks, mean over widths",
         bound=-1.0,
         side="above",
-        note=f"Exponents {', '.join(f'{a:.2f}' for a in exponents)}. {len(laws) - len(exponents)} of {len(laws)} laws "
-        "are left out, as their limit is at a bound of its range.",
+        note=(f"Exponents {', '.join(f'{a:.2f}' for a in exponents)}. " if exponents else "")
+        + f"{len(laws) - len(exponents)} of {len(laws)} laws are left out, as their limit is at a bound of its range.",
         each="width",
     )
 
@@ -78,14 +78,15 @@ def a_split_is_better(split: MemorySplit) -> Claim:
     """At the largest budget several networks beat one."""
     chance = float(split.share[-1][split.n[-1] > 1].sum())
     low, high = split.advantage_interval[-1]
+    several = split.best_n[-1] > 1
     return _share_claim(
         "memory-split",
         "For the largest number of parameters, several medium networks beat one large network.",
         "a single large network can lose to several medium ones (VGG and WideResNet on CIFAR; figures)",
         chance,
         "share of resamples in which several networks are best",
-        f"{split.budgets[-1]:,} parameters: best with {split.best_n[-1]}; one network loses "
-        f"{split.advantage[-1]:.3g} nats on that [{low:.3g}, {high:.3g}].",
+        f"{split.budgets[-1]:,} parameters: best with {split.best_n[-1]}"
+        + (f"; one network loses {split.advantage[-1]:.3g} nats on that [{low:.3g}, {high:.3g}]." if several else "."),
     )
 
 

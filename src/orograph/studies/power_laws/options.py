@@ -71,6 +71,11 @@ class PowerLaws(CommonOptions):
                 f"{self.replicas} replicas with {self.held_out} held out leave too few for ensembles of "
                 f"{self.fit_up_to}; hold out fewer or train more"
             )
+        if self.held_out <= self.fit_up_to:
+            raise UsageError(
+                f"a law fitted up to {self.fit_up_to} networks is asked for more of them: held_out above "
+                f"{self.fit_up_to}, not {self.held_out}"
+            )
         if any(option.partition("=")[0] == "width" for option in self.network_options()):
             raise UsageError("the width is varied by widths; leave it out of model_options")
         self.require_descent("train")

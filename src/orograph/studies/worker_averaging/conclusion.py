@@ -137,7 +137,8 @@ class _Conclusion(Conclusion):
         self.section(
             "The average against one worker",
             f"{self.options.team} workers begin at one network and each takes the steps that are left of "
-            f"{self.options.train.epochs:g} epochs; averaged once at the end, or every {self.options.every:g} epochs.",
+            f"{self.options.train.epochs:g} epochs; averaged once at the end, or every "
+            f"{counted(self.options.every, 'epoch')}.",
             ["starts"],
             [_READ_STARTS],
             (Table("All teams, means over repetitions", columns, tuple(rows)),),
