@@ -13,7 +13,7 @@ demo: $(READY)
 	$(BIN)/orograph run --out $(OUT)
 
 test: lint
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --maxprocesses 4 --dist worksteal
 
 test-slow: $(READY)
 	$(BIN)/pytest -m slow --timeout=3600

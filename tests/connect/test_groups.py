@@ -68,7 +68,7 @@ class Shuffled(nn.Module):
         y = torch.cat([self.one(x), self.two(x)], 1)
         for _ in range(2):
             left, right = y.chunk(2, 1)
-            y = torch.cat([torch.relu(right), left], 1) if float(x.abs().sum()) > 0 else y
+            y = torch.cat([torch.relu(right), left], 1) if len(x) > 0 else y
         return self.out(self.up(F.pad(y, (0, 0, 0, 0, 2, 2))).mean((-1, -2)))
 
 
