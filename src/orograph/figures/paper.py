@@ -170,7 +170,7 @@ def _barrier(result: Line, ax: Axes) -> None:
     chord = (1 - barrier.at) * barrier.loss_start + barrier.at * barrier.loss_end
     top = barrier.loss_at if np.isfinite(barrier.loss_at) else chord
     ax.plot([barrier.at, barrier.at], [chord, top], color=INK, lw=1.2, marker="_", label="barrier")
-    ax.set_title(f"{ax.get_title()}\n{words}", fontsize="medium")
+    ax.set_title(f"{ax.get_title()}\n{fill(words, 60)}", fontsize="medium")
 
 
 @drawing.register(Run)

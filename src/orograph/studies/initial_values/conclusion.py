@@ -225,7 +225,9 @@ class _Conclusion(Conclusion):
             (name, last(run.test_accuracy), last(run.test_loss), float(run.distance_from_start[-1]))
             for name, run in zip(_ARM, runs, strict=True)
         )
-        return Table("The three networks", ("network", "test accuracy", "test loss (nats)", "start to end"), rows)
+        climbs = runs[0].recipe["direction"] == "climb"
+        loss = "abyss loss, -log(1 - p) (nats)" if climbs else "test loss (nats)"
+        return Table("The three networks", ("network", "test accuracy", loss, "start to end"), rows)
 
     def maybe(self, name: str) -> list[str]:
         return [name] if self.options.planes else []
