@@ -7,7 +7,7 @@ import pytest
 import sample_results as sample
 
 from orograph.figures import draw, figure
-from orograph.figures.paper_paths import last_part
+from orograph.figures.paper_paths import apart, last_part
 from orograph.figures.scales import every, whole
 from orograph.results import Path, Routes, load
 
@@ -109,6 +109,10 @@ def test_many_rows_are_named_here_and_there():
     assert every(0, 30) == []
     assert last_part("layer1.0.conv1.weight", 10) == "…v1.weight"
     assert last_part("short", 10) == "short"
+    assert apart(["fge 1.1", "fge 1.2"]) == ["1.1", "1.2"]
+    assert apart(["one", "two"]) == ["one", "two"]
+    assert apart(["a b", "a b"]) == ["b", "b"]
+    assert apart(["alone here"]) == ["alone here"]
 
 
 def test_a_few_whole_numbers_are_their_own_ticks():

@@ -20,6 +20,7 @@ from orograph.figures.interactive import (
 from orograph.figures.palette import BLUE, FAINT, INK, ORANGE, VERMILLION
 from orograph.figures.paper_paths import (
     alignment_words,
+    apart,
     last_part,
     path_words,
     polyline_words,
@@ -75,7 +76,7 @@ def _polyline(result: Polyline) -> Any:
     quantities = shown([result.profile], result.provenance)[:2]
     arc, corners, named = result.profile.arc, result.corners, every(len(result.names), 10)
     words = f"along a way of length {result.profile.length:.4g} in weight space"
-    names = [safe(last_part(result.names[k], 12)) for k in named]
+    names = [safe(last_part(apart(result.names)[k], 12)) for k in named]
     drawn = panels([title for _, title in quantities], words, tickvals=arc[corners][named].tolist(), ticktext=names)
     drawn.update_layout(showlegend=False)
     for row, ((name, title), colour) in enumerate(zip(quantities, (BLUE, ORANGE), strict=True)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -64,6 +65,14 @@ def last_part(name: str, longest: int) -> str:
     return name if len(name) <= longest else "…" + name[1 - longest :]
 
 
+def apart(names: Sequence[str]) -> list[str]:
+    """The names without the words that all of them begin with."""
+    words = [name.split(" ") for name in names]
+    columns = zip(*(own[:-1] for own in words), strict=False) if len(words) > 1 else ()
+    shared = len(list(takewhile(lambda column: len(set(column)) == 1, columns)))
+    return [" ".join(own[shared:]) for own in words]
+
+
 def panels(ax: Axes, count: int) -> list[Any]:
     """``ax`` divided into panels, one above the other."""
     ax.set_axis_off()
@@ -114,7 +123,7 @@ def _polyline(result: Polyline, ax: Axes) -> None:
         panel.set_ylabel(title)
         panel.set_xticks([])
     named = every(len(result.names), 16)
-    names = [label(last_part(result.names[k], 16)) for k in named]
+    names = [label(last_part(apart(result.names)[k], 16)) for k in named]
     slanted = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if sum(map(len, names)) > 50 else {}
     rows[-1].set_xticks(arc[result.corners][named], names, **slanted)
     rows[-1].set_xlabel(f"along a way of length {result.profile.length:.4g} in weight space")
