@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from orograph._version import __version__
 
 if TYPE_CHECKING:
-    from orograph import connect, data, ensemble, landscape, models, report, results, studies, train
+    from orograph import connect, data, ensemble, initialize, landscape, models, report, results, studies, train
     from orograph.objective import Measurement, Objective
     from orograph.weights import Weights
 
-_PARTS = ("connect", "data", "ensemble", "landscape", "models", "report", "results", "studies", "train")
+_PARTS = ("connect", "data", "ensemble", "initialize", "landscape", "models", "report", "results", "studies", "train")
 _NAMES = {"Objective": "objective", "Measurement": "objective", "Weights": "weights"}
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "connect",
     "data",
     "ensemble",
+    "initialize",
     "landscape",
     "models",
     "report",

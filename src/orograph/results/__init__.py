@@ -4,6 +4,7 @@ from orograph.results.alignment import Alignment, FrozenAxis
 from orograph.results.comparison import Comparison, Series
 from orograph.results.distances import Distances
 from orograph.results.evaluation import Evaluation
+from orograph.results.initialization import Initialization, Setting
 from orograph.results.ledger import Ledger
 from orograph.results.line import Line
 from orograph.results.path import Path, Profile, Summary
@@ -37,6 +38,7 @@ __all__ = [
     "Evaluation",
     "Forecast",
     "FrozenAxis",
+    "Initialization",
     "Ledger",
     "Line",
     "Member",
@@ -55,6 +57,7 @@ __all__ = [
     "Scores",
     "Section",
     "Series",
+    "Setting",
     "StudyResult",
     "Summary",
     "Surface",

@@ -1,0 +1,128 @@
+"""``apply``: draw a network's weights anew, in place, and say what was set and what was left alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from orograph.basics.errors import ModelError
+from orograph.basics.seeds import derive, isolated_randomness
+from orograph.initialize.parts import Part, is_bias, is_norm, parts_of
+from orograph.initialize.schemes import Default, Scheme, scheme_of
+from orograph.results.initialization import Initialization, Setting
+from orograph.results.provenance import Provenance
+
+_NAN = float("nan")
+
+
+@dataclass(frozen=True, eq=False)
+class Slot:
+    """A parameter of a network, the layer that owns it, and its name there; a tied one by its first name."""
+
+    name: str
+    layer: nn.Module
+    own: str
+    parameter: nn.Parameter
+
+    @property
+    def parts(self) -> list[Part]:
+        """Its kernels; none where it is no weight."""
+        return parts_of(self.layer, self.own, self.parameter.detach())
+
+
+def apply(model: nn.Module, scheme: str | Scheme, *, seed: int = 0) -> Initialization:
+    """Draw every weight of ``model`` by ``scheme`` and set biases to zero, in place: parameters stay the same objects.
+
+    Weights are those of convolutions of any rank, transposed ones, linear and bilinear layers, embeddings, recurrent
+    layers (gate by gate) and attention (query, key and value apart). Norm layers and parameters of a module's own are
+    left alone, which the result says. ``default`` is what the layers' own ``reset_parameters`` draw, norm layers and
+    biases included. The global random state is untouched; equal seeds draw equal numbers, layer by layer.
+
+    Raises
+    ------
+    UsageError
+        An unknown scheme, or one that does not fit a layer (delta-orthogonal). ModelError: a parameter has no values
+        yet (a lazy layer, the meta device).
+    """
+    chosen = scheme_of(scheme)
+    slots = list(slots_of(model))
+    settings = _reset(model, slots, seed) if isinstance(chosen, Default) else set_by(slots, lambda slot: chosen, seed)
+    return Initialization(
+        scheme=chosen.name,
+        settings=tuple(settings),
+        provenance=Provenance(method="initialisation", seeds={"seed": seed}, options={"scheme": chosen.name}),
+    )
+
+
+def slots_of(model: nn.Module) -> Iterator[Slot]:
+    """Every parameter once, in the order of ``named_parameters``. Raises ModelError for one without values."""
+    seen: set[int] = set()
+    for prefix, layer in model.named_modules():
+        for own, parameter in layer.named_parameters(recurse=False):
+            if id(parameter) in seen:
+                continue
+            seen.add(id(parameter))
+            name = f"{prefix}.{own}" if prefix else own
+            if isinstance(parameter, nn.UninitializedParameter) or parameter.is_meta:
+                raise ModelError(f"{name} has no values yet; run the network on a batch (or take it off meta) first")
+            yield Slot(name, layer, own, parameter)
+
+
+@torch.no_grad()
+def set_by(slots: list[Slot], choose: Callable[[Slot], Scheme | None], seed: int) -> list[Setting]:
+    """Draw each weight by the scheme chosen for it (None: leave it alone); biases beside weights become 0."""
+    return [_set(slot, choose(slot) if slot.parts else None, seed) for slot in slots]
+
+
+def _set(slot: Slot, scheme: Scheme | None, seed: int) -> Setting:
+    parts = slot.parts
+    if scheme is not None:
+        source = torch.Generator(slot.parameter.device).manual_seed(derive(seed, "initial values", slot.name))
+        for part in parts:
+            scheme.draw(part, source)
+        return _setting(slot, scheme.name, asked=scheme.std(parts[0]))
+    if is_bias(slot.layer, slot.own) and _has_weights(slot.layer):
+        slot.parameter.zero_()
+        return _setting(slot, "zero", asked=0.0)
+    return _setting(slot, "", why=_reason(slot))
+
+
+def _reset(model: nn.Module, slots: list[Slot], seed: int) -> list[Setting]:
+    """Each layer that can draws for itself, from a seed of its own."""
+    able: dict[int, bool] = {}
+    for name, layer in reversed(list(model.named_modules())):  # the whole after its parts, as when they are made
+        reset = getattr(layer, "reset_parameters", None) or getattr(layer, "_reset_parameters", None)
+        able[id(layer)] = callable(reset)
+        if callable(reset):
+            with isolated_randomness(derive(seed, "initial values", name)):
+                reset()
+    why = "its module has no reset_parameters()"
+    return [_setting(slot, "default") if able[id(slot.layer)] else _setting(slot, "", why=why) for slot in slots]
+
+
+def _setting(slot: Slot, scheme: str, *, asked: float = _NAN, why: str = "") -> Setting:
+    parts = slot.parts
+    fans = (parts[0].fan_in, parts[0].fan_out) if parts else (0, 0)
+    return Setting(
+        slot.name, type(slot.layer).__name__, scheme, *fans, len(parts), asked, _spread(slot.parameter.detach()), why
+    )
+
+
+def _spread(values: Tensor) -> float:
+    found = values.double() if values.device.type != "mps" else values.cpu().double()
+    return float(found.std(correction=0)) if values.numel() and values.is_floating_point() else _NAN
+
+
+def _has_weights(layer: nn.Module) -> bool:
+    return any(parts_of(layer, name, parameter.detach()) for name, parameter in layer.named_parameters(recurse=False))
+
+
+def _reason(slot: Slot) -> str:
+    if is_norm(slot.layer):
+        return "a norm layer's own"
+    if slot.parameter.is_complex():
+        return "complex"
+    return f"no rule for {slot.own} of a {type(slot.layer).__name__}"
