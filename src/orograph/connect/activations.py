@@ -24,8 +24,9 @@ from torch import Tensor, nn
 from orograph.basics.seeds import reseed
 from orograph.connect.groups import Group, Groups, Place, unfolded
 from orograph.connect.matching import Match
-from orograph.connect.tracing import inputs_of, overhear
+from orograph.connect.tracing import overhear
 from orograph.data import Examples
+from orograph.objective.example import inputs_of
 from orograph.objective.workspace import Workspace
 from orograph.weights import Weights
 

@@ -23,11 +23,12 @@ from orograph.connect.groups import Groups, given_groups, groups_of
 from orograph.connect.matching import Match, match_weights
 from orograph.connect.proof import TOLERANCE, Proof, function_change, prove
 from orograph.connect.repair import Repair
-from orograph.connect.tracing import inputs_of, trace_network
+from orograph.connect.tracing import trace_network
 from orograph.landscape.barrier import barrier_on
 from orograph.landscape.points import Point, family
 from orograph.objective import Objective
 from orograph.objective.batchnorm import tracking_layers
+from orograph.objective.example import inputs_of
 from orograph.objective.workspace import Workspace
 from orograph.results import Alignment, Barrier, Cost, Provenance
 from orograph.weights import Weights

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from orograph.basics.errors import ModelError
 from orograph.basics.seeds import reseed
 from orograph.connect.groups import Group, Groups, permute_in_place
-from orograph.connect.tracing import inputs_of, outputs_in, run
+from orograph.objective.example import inputs_of, outputs_in, run
 from orograph.objective.workspace import Workspace
 from orograph.weights import Weights
 

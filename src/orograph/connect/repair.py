@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from orograph.connect.tracing import inputs_of, run
+from orograph.objective.example import inputs_of, run
 from orograph.objective.workspace import Workspace
 from orograph.weights import Weights
 

@@ -22,8 +22,7 @@ from orograph.basics.errors import ModelError
 from orograph.connect import layer_rules  # noqa: F401  registers its rules
 from orograph.connect.factors import Axis, Factor, freeze
 from orograph.connect.operators import apply_rule, tensors_in
-from orograph.data import Examples
-from orograph.objective.criterion import LABELS
+from orograph.objective.example import outputs_in, run
 
 _READS = ("_local_scalar_dense", "is_nonzero", "equal")  # what item(), if and float() become
 _PRODUCTS = ("convolution", "addmm", "mm", "linear", "bmm", "_convolution", "addmv", "mv")
@@ -181,40 +180,6 @@ def overhear(model: nn.Module, example: Any, wanted: Mapping[int, Any], receive:
     """Run ``model`` on ``example`` and hand the results of the operations numbered in ``wanted`` to ``receive``."""
     with torch.no_grad(), _plain_attention(), _Eavesdropper(wanted, receive):
         run(model, example)
-
-
-def run(model: nn.Module, example: Any) -> Any:
-    """What the network makes of an example: a tensor, positional arguments, or named ones."""
-    if isinstance(example, Mapping):
-        return model(**example)
-    return model(*example) if isinstance(example, tuple) else model(example)
-
-
-def inputs_of(example: Any, count: int, device: torch.device, dtype: torch.dtype) -> Any:
-    """The network's arguments in up to ``count`` examples: a tensor, a batch, or Examples; floats in ``dtype``."""
-    if isinstance(example, Examples):
-        example = next(iter(example.head(count).batches(count)))
-        if isinstance(example, (tuple, list)) and len(example) == 2:
-            example = example[0]
-    if isinstance(example, Mapping):
-        example = {name: value for name, value in example.items() if name not in LABELS}
-
-    def moved(value: Any) -> Any:
-        if isinstance(value, Tensor):
-            value = value[:count] if value.dim() else value
-            return value.to(device, dtype) if value.is_floating_point() else value.to(device)
-        return value
-
-    if isinstance(example, Mapping):
-        return {name: moved(value) for name, value in example.items()}
-    return tuple(moved(value) for value in example) if isinstance(example, (tuple, list)) else moved(example)
-
-
-def outputs_in(outputs: Any) -> list[Tensor]:
-    """All tensors of a network's output, also of objects with fields."""
-    if not isinstance(outputs, (Tensor, tuple, list, dict)) and hasattr(outputs, "__dict__"):
-        outputs = vars(outputs)
-    return [leaf for leaf in tree_leaves(outputs) if isinstance(leaf, Tensor)]
 
 
 def _in_order(operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:

@@ -1,6 +1,7 @@
 """Where the climb starts: schemes for a network's initial values, on any module."""
 
 from orograph.initialize.applying import apply
+from orograph.initialize.recipes import First, Last, Mix, Named, OfType, Outputs, Rest
 from orograph.initialize.schemes import (
     SCHEMES,
     DeltaOrthogonal,
@@ -11,15 +12,24 @@ from orograph.initialize.schemes import (
     TruncatedNormal,
     scheme_of,
 )
+from orograph.initialize.transplanting import transplant
 
 __all__ = [
     "SCHEMES",
     "DeltaOrthogonal",
+    "First",
+    "Last",
+    "Mix",
+    "Named",
     "Normal",
+    "OfType",
     "Orthogonal",
+    "Outputs",
+    "Rest",
     "Scaled",
     "Scheme",
     "TruncatedNormal",
     "apply",
     "scheme_of",
+    "transplant",
 ]

@@ -2,54 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from orograph.basics.errors import ModelError
 from orograph.basics.seeds import derive, isolated_randomness
-from orograph.initialize.parts import Part, is_bias, is_norm, parts_of
+from orograph.initialize.parts import is_bias, is_norm, parts_of
+from orograph.initialize.recipes import Mix, Rest, places_of
 from orograph.initialize.schemes import Default, Scheme, scheme_of
+from orograph.initialize.slots import Slot, slots_of
 from orograph.results.initialization import Initialization, Setting
 from orograph.results.provenance import Provenance
 
 _NAN = float("nan")
 
 
-@dataclass(frozen=True, eq=False)
-class Slot:
-    """A parameter of a network, the layer that owns it, and its name there; a tied one by its first name."""
-
-    name: str
-    layer: nn.Module
-    own: str
-    parameter: nn.Parameter
-
-    @property
-    def parts(self) -> list[Part]:
-        """Its kernels; none where it is no weight."""
-        return parts_of(self.layer, self.own, self.parameter.detach())
-
-
-def apply(model: nn.Module, scheme: str | Scheme, *, seed: int = 0) -> Initialization:
+def apply(model: nn.Module, scheme: str | Scheme | Mix, *, seed: int = 0, example: Any = None) -> Initialization:
     """Draw every weight of ``model`` by ``scheme`` and set biases to zero, in place: parameters stay the same objects.
 
     Weights are those of convolutions of any rank, transposed ones, linear and bilinear layers, embeddings, recurrent
     layers (gate by gate) and attention (query, key and value apart). Norm layers and parameters of a module's own are
     left alone, which the result says. ``default`` is what the layers' own ``reset_parameters`` draw, norm layers and
-    biases included. The global random state is untouched; equal seeds draw equal numbers, layer by layer.
+    biases included; it cannot be part of a recipe (:class:`~orograph.initialize.recipes.Mix`). The global random state
+    is untouched; equal seeds draw equal numbers, layer by layer.
+
+    Parameters
+    ----------
+    example : inputs of the network (a tensor, positional arguments or named ones), by which a recipe that counts layers
+        learns the order in which they run; without it, they are counted in the order in which the modules were made
 
     Raises
     ------
     UsageError
-        An unknown scheme, or one that does not fit a layer (delta-orthogonal). ModelError: a parameter has no values
-        yet (a lazy layer, the meta device).
+        An unknown scheme, one that does not fit a layer (delta-orthogonal), or a recipe that leaves a weight out.
+        ModelError: a parameter has no values yet (a lazy layer, the meta device).
     """
-    chosen = scheme_of(scheme)
+    chosen = scheme if isinstance(scheme, Mix) else scheme_of(scheme)
     slots = list(slots_of(model))
-    settings = _reset(model, slots, seed) if isinstance(chosen, Default) else set_by(slots, lambda slot: chosen, seed)
+    if isinstance(chosen, Default):
+        settings = _reset(model, slots, seed)
+    else:
+        recipe = chosen if isinstance(chosen, Mix) else Mix.of((Rest(), chosen))
+        settings = _draw(slots, recipe.choose(places_of(model, slots, example)), seed)
     return Initialization(
         scheme=chosen.name,
         settings=tuple(settings),
@@ -57,24 +53,10 @@ def apply(model: nn.Module, scheme: str | Scheme, *, seed: int = 0) -> Initializ
     )
 
 
-def slots_of(model: nn.Module) -> Iterator[Slot]:
-    """Every parameter once, in the order of ``named_parameters``. Raises ModelError for one without values."""
-    seen: set[int] = set()
-    for prefix, layer in model.named_modules():
-        for own, parameter in layer.named_parameters(recurse=False):
-            if id(parameter) in seen:
-                continue
-            seen.add(id(parameter))
-            name = f"{prefix}.{own}" if prefix else own
-            if isinstance(parameter, nn.UninitializedParameter) or parameter.is_meta:
-                raise ModelError(f"{name} has no values yet; run the network on a batch (or take it off meta) first")
-            yield Slot(name, layer, own, parameter)
-
-
 @torch.no_grad()
-def set_by(slots: list[Slot], choose: Callable[[Slot], Scheme | None], seed: int) -> list[Setting]:
-    """Draw each weight by the scheme chosen for it (None: leave it alone); biases beside weights become 0."""
-    return [_set(slot, choose(slot) if slot.parts else None, seed) for slot in slots]
+def _draw(slots: list[Slot], schemes: Mapping[str, Scheme], seed: int) -> list[Setting]:
+    """Draw each weight by its scheme; biases beside weights become 0."""
+    return [_set(slot, schemes.get(slot.name), seed) for slot in slots]
 
 
 def _set(slot: Slot, scheme: Scheme | None, seed: int) -> Setting:

@@ -1,0 +1,40 @@
+"""A network's parameters, each once, with the layer that owns it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from torch import nn
+
+from orograph.basics.errors import ModelError
+from orograph.initialize.parts import Part, parts_of
+
+
+@dataclass(frozen=True, eq=False)
+class Slot:
+    """A parameter of a network, the layer that owns it, and its name there; a tied one by its first name."""
+
+    name: str
+    layer: nn.Module
+    own: str
+    parameter: nn.Parameter
+
+    @property
+    def parts(self) -> list[Part]:
+        """Its kernels; none where it is no weight."""
+        return parts_of(self.layer, self.own, self.parameter.detach())
+
+
+def slots_of(model: nn.Module) -> Iterator[Slot]:
+    """Every parameter once, in the order of ``named_parameters``. Raises ModelError for one without values."""
+    seen: set[int] = set()
+    for prefix, layer in model.named_modules():
+        for own, parameter in layer.named_parameters(recurse=False):
+            if id(parameter) in seen:
+                continue
+            seen.add(id(parameter))
+            name = f"{prefix}.{own}" if prefix else own
+            if isinstance(parameter, nn.UninitializedParameter) or parameter.is_meta:
+                raise ModelError(f"{name} has no values yet; run the network on a batch (or take it off meta) first")
+            yield Slot(name, layer, own, parameter)
