@@ -9,7 +9,6 @@ not seen; the proof that follows (:mod:`orograph.connect.proof`) does not let th
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +21,7 @@ from orograph.basics.errors import ModelError
 from orograph.connect import layer_rules  # noqa: F401  registers its rules
 from orograph.connect.factors import Axis, Factor, freeze
 from orograph.connect.operators import apply_rule, tensors_in
-from orograph.objective.example import outputs_in, run
+from orograph.objective.example import outputs_in, plain_attention, run
 
 _READS = ("_local_scalar_dense", "is_nonzero", "equal")  # what item(), if and float() become
 _PRODUCTS = ("convolution", "addmm", "mm", "linear", "bmm", "_convolution", "addmv", "mv")
@@ -164,7 +163,7 @@ def trace_network(model: nn.Module, example: Any) -> Trace:
     for leaf in tree_leaves(example):
         if isinstance(leaf, Tensor):
             listener.given(leaf)
-    with torch.no_grad(), _plain_attention(), listener:
+    with torch.no_grad(), plain_attention(), listener:
         try:
             outputs = run(model, example)
         except ModelError:
@@ -178,7 +177,7 @@ def trace_network(model: nn.Module, example: Any) -> Trace:
 
 def overhear(model: nn.Module, example: Any, wanted: Mapping[int, Any], receive: Callable[[int, Tensor], None]) -> None:
     """Run ``model`` on ``example`` and hand the results of the operations numbered in ``wanted`` to ``receive``."""
-    with torch.no_grad(), _plain_attention(), _Eavesdropper(wanted, receive):
+    with torch.no_grad(), plain_attention(), _Eavesdropper(wanted, receive):
         run(model, example)
 
 
@@ -187,14 +186,3 @@ def _in_order(operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> t
     expected = operator._schema.arguments
     rest = [kwargs.get(a.name, a.default_value) for a in expected[len(args) :]]
     return (*args, *rest)
-
-
-@contextmanager
-def _plain_attention() -> Any:
-    """nn.MultiheadAttention and encoder layers as operators that are seen, without their fused short cut."""
-    before = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(before)

@@ -1,6 +1,7 @@
 """Where the climb starts: schemes for a network's initial values, on any module."""
 
 from orograph.initialize.applying import apply
+from orograph.initialize.lsuv import lsuv
 from orograph.initialize.recipes import First, Last, Mix, Named, OfType, Outputs, Rest
 from orograph.initialize.schemes import (
     SCHEMES,
@@ -30,6 +31,7 @@ __all__ = [
     "Scheme",
     "TruncatedNormal",
     "apply",
+    "lsuv",
     "scheme_of",
     "transplant",
 ]

@@ -41,15 +41,22 @@ def apply(model: nn.Module, scheme: str | Scheme | Mix, *, seed: int = 0, exampl
     """
     chosen = scheme if isinstance(scheme, Mix) else scheme_of(scheme)
     slots = list(slots_of(model))
+    citations: list[str] = []
     if isinstance(chosen, Default):
         settings = _reset(model, slots, seed)
     else:
         recipe = chosen if isinstance(chosen, Mix) else Mix.of((Rest(), chosen))
+        citations = [scheme.citation for _, scheme in recipe.rules if scheme.citation]
         settings = _draw(slots, recipe.choose(places_of(model, slots, example)), seed)
     return Initialization(
         scheme=chosen.name,
         settings=tuple(settings),
-        provenance=Provenance(method="initialisation", seeds={"seed": seed}, options={"scheme": chosen.name}),
+        provenance=Provenance(
+            method="initialisation",
+            seeds={"seed": seed},
+            options={"scheme": chosen.name},
+            citations=tuple(dict.fromkeys(citations)),
+        ),
     )
 
 

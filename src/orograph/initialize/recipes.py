@@ -20,7 +20,7 @@ from orograph.basics.errors import UsageError
 from orograph.basics.seeds import isolated_randomness
 from orograph.initialize.schemes import Default, Scheme, scheme_of
 from orograph.initialize.slots import Slot
-from orograph.objective.example import run
+from orograph.objective.example import plain_attention, run
 
 _CONVOLUTIONS = (nn.modules.conv._ConvNd,)
 
@@ -155,7 +155,7 @@ def places_of(model: nn.Module, slots: Sequence[Slot], example: Any = None) -> l
     """Every weight with its position, in the order in which they run on ``example`` (those that do not run last)."""
     weights = [slot for slot in slots if slot.parts]
     if example is not None:
-        order = _order(model, example)
+        order = running_order(model, example)
         weights.sort(key=lambda slot: order.get(id(slot.layer), len(order)))
     convolutions = [slot.name for slot in weights if isinstance(slot.layer, _CONVOLUTIONS)]
     return [
@@ -170,7 +170,7 @@ def places_of(model: nn.Module, slots: Sequence[Slot], example: Any = None) -> l
     ]
 
 
-def _order(model: nn.Module, example: Any) -> dict[int, int]:
+def running_order(model: nn.Module, example: Any) -> dict[int, int]:
     """When each layer runs first, in evaluation mode; nothing of the network changes."""
     order: dict[int, int] = {}
 
@@ -181,7 +181,7 @@ def _order(model: nn.Module, example: Any) -> dict[int, int]:
     modes = [(layer, layer.training) for layer in model.modules()]
     try:
         model.eval()
-        with torch.no_grad(), isolated_randomness():
+        with torch.no_grad(), isolated_randomness(), plain_attention():
             run(model, example)
     finally:
         for hook in hooks:

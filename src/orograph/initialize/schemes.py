@@ -46,6 +46,11 @@ class Scheme(ABC):
         """Fill the kernel in place."""
 
     @property
+    def citation(self) -> str:
+        """The key of the paper it comes from; empty for those of no paper."""
+        return ""
+
+    @property
     @abstractmethod
     def name(self) -> str:
         """The name by which :func:`scheme_of` finds it, or as near to it as there is."""
@@ -74,6 +79,10 @@ class Scaled(Scheme):
     @property
     def name(self) -> str:
         return self.label or f"{self.shape}, gain {self.gain:.4g}, fan {self.fan}"
+
+    @property
+    def citation(self) -> str:
+        return {"glorot": "glorot2010", "he": "he2015"}.get(self.label.split("-")[0], "")
 
 
 @dataclass(frozen=True)
@@ -141,6 +150,10 @@ class Orthogonal(Scheme):
     def name(self) -> str:
         return "orthogonal"
 
+    @property
+    def citation(self) -> str:
+        return "saxe2014"
+
 
 @dataclass(frozen=True)
 class DeltaOrthogonal(Scheme):
@@ -170,6 +183,10 @@ class DeltaOrthogonal(Scheme):
     @property
     def name(self) -> str:
         return "delta-orthogonal"
+
+    @property
+    def citation(self) -> str:
+        return "xiao2018"
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,9 @@ def transplant(
     return Initialization(
         scheme="transplant",
         settings=settings,
-        provenance=Provenance(method="initialisation", options={"scheme": "transplant", "layers": copied}),
+        provenance=Provenance(
+            method="initialisation", options={"scheme": "transplant", "layers": copied}, citations=("simonyan2015",)
+        ),
     )
 
 

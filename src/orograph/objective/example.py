@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -45,3 +46,14 @@ def outputs_in(outputs: Any) -> list[Tensor]:
     if not isinstance(outputs, (Tensor, tuple, list, dict)) and hasattr(outputs, "__dict__"):
         outputs = vars(outputs)
     return [leaf for leaf in tree_leaves(outputs) if isinstance(leaf, Tensor)]
+
+
+@contextmanager
+def plain_attention() -> Iterator[None]:
+    """Attention and encoder layers as operators and submodules that are seen, without their fused short cut."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)

@@ -5,6 +5,7 @@ from orograph.results.comparison import Comparison, Series
 from orograph.results.distances import Distances
 from orograph.results.evaluation import Evaluation
 from orograph.results.initialization import Initialization, Setting
+from orograph.results.layer_scales import LayerScale, LayerScales
 from orograph.results.ledger import Ledger
 from orograph.results.line import Line
 from orograph.results.path import Path, Profile, Summary
@@ -39,6 +40,8 @@ __all__ = [
     "Forecast",
     "FrozenAxis",
     "Initialization",
+    "LayerScale",
+    "LayerScales",
     "Ledger",
     "Line",
     "Member",

@@ -119,6 +119,48 @@ _ENTRIES = f"""
   booktitle = {{ICLR}},
   year = {{2019}}
 }}
+
+@inproceedings{{glorot2010,
+  title = {{Understanding the difficulty of training deep feedforward neural networks}},
+  author = {{Glorot, Xavier and Bengio, Yoshua}},
+  booktitle = {{AISTATS}},
+  year = {{2010}}
+}}
+
+@inproceedings{{he2015,
+  title = {{Delving Deep into Rectifiers: Surpassing Human-Level Performance on ImageNet Classification}},
+  author = {{He, Kaiming and Zhang, Xiangyu and Ren, Shaoqing and Sun, Jian}},
+  booktitle = {{ICCV}},
+  year = {{2015}}
+}}
+
+@inproceedings{{saxe2014,
+  title = {{Exact solutions to the nonlinear dynamics of learning in deep linear neural networks}},
+  author = {{Saxe, Andrew M. and McClelland, James L. and Ganguli, Surya}},
+  booktitle = {{ICLR}},
+  year = {{2014}}
+}}
+
+@inproceedings{{xiao2018,
+  title = {{Dynamical Isometry and a Mean Field Theory of CNNs}},
+  author = {{Xiao, Lechao and Bahri, Yasaman and Sohl-Dickstein, Jascha and Schoenholz, Samuel S. and Pennington, J.}},
+  booktitle = {{ICML}},
+  year = {{2018}}
+}}
+
+@inproceedings{{mishkin2016,
+  title = {{All you need is a good init}},
+  author = {{Mishkin, Dmytro and Matas, Jiri}},
+  booktitle = {{ICLR}},
+  year = {{2016}}
+}}
+
+@inproceedings{{simonyan2015,
+  title = {{Very Deep Convolutional Networks for Large-Scale Image Recognition}},
+  author = {{Simonyan, Karen and Zisserman, Andrew}},
+  booktitle = {{ICLR}},
+  year = {{2015}}
+}}
 """
 
 _BY_KEY = {entry.split("{", 1)[1].split(",", 1)[0]: entry for entry in _ENTRIES.strip().split("\n\n")}
