@@ -14,6 +14,7 @@ from orograph.initialize.schemes import (
     scheme_of,
 )
 from orograph.initialize.transplanting import transplant
+from orograph.initialize.variance import gradient_variance
 
 __all__ = [
     "SCHEMES",
@@ -31,6 +32,7 @@ __all__ = [
     "Scheme",
     "TruncatedNormal",
     "apply",
+    "gradient_variance",
     "lsuv",
     "scheme_of",
     "transplant",

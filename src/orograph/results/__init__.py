@@ -4,6 +4,7 @@ from orograph.results.alignment import Alignment, FrozenAxis
 from orograph.results.comparison import Comparison, Series
 from orograph.results.distances import Distances
 from orograph.results.evaluation import Evaluation
+from orograph.results.gradient_variance import GradientVariance
 from orograph.results.initialization import Initialization, Setting
 from orograph.results.layer_scales import LayerScale, LayerScales
 from orograph.results.ledger import Ledger
@@ -39,6 +40,7 @@ __all__ = [
     "Evaluation",
     "Forecast",
     "FrozenAxis",
+    "GradientVariance",
     "Initialization",
     "LayerScale",
     "LayerScales",

@@ -1,0 +1,90 @@
+r"""How much a network's gradients differ from batch to batch, tensor by tensor.
+
+With the gradients :math:`g_b` of B batches and their mean :math:`\bar g`,
+
+.. math:: V = \frac{1}{B - 1} \sum_b \|g_b - \bar g\|^2, \qquad \mathrm{SNR} = \frac{\|\bar g\|^2}{V}
+
+V by itself says little of layers whose scale does not matter: where batch norm follows, multiplying a weight by a
+divides its gradients by a and V by a^2, though the function is the same. :math:`V \|w\|^2` is free of that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orograph.results.result import Result
+
+_RESAMPLES = 500
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class GradientVariance(Result):
+    """Gradients of B batches at one point in weight space.
+
+    Attributes
+    ----------
+    tensors : names of T parameters
+    inner : (T, B, B) inner products of the batches' gradients
+    weight_norm : (T,) Euclidean norms of the parameters
+    loss : (B,) the batches' losses
+    """
+
+    tensors: tuple[str, ...]
+    inner: NDArray[np.float64]
+    weight_norm: NDArray[np.float64]
+    loss: NDArray[np.float64]
+
+    title: ClassVar[str] = "gradient variance"
+
+    @property
+    def signal(self) -> NDArray[np.float64]:
+        """(T,) squared norm of the mean gradient."""
+        return np.asarray(self.inner.mean((1, 2)))
+
+    @property
+    def variance(self) -> NDArray[np.float64]:
+        """(T,) V, without bias."""
+        batches = len(self.loss)
+        squares = np.trace(self.inner, axis1=1, axis2=2) / batches
+        return np.asarray(np.maximum(squares - self.signal, 0.0) * batches / (batches - 1))
+
+    @property
+    def signal_to_noise(self) -> NDArray[np.float64]:
+        """(T,) signal over variance; NaN where both are 0."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(self.signal / self.variance)
+
+    @property
+    def scale_free(self) -> NDArray[np.float64]:
+        """(T,) variance times the squared norm of the parameter."""
+        return self.variance * self.weight_norm**2
+
+    @property
+    def spread(self) -> float:
+        """Largest over smallest scale-free variance, of parameters that have one; NaN for none."""
+        found = self.scale_free[self.scale_free > 0]
+        return float(found.max() / found.min()) if len(found) else float("nan")
+
+    def interval(self, seed: int = 0) -> NDArray[np.float64]:
+        """(2, T) 95 % interval of the variance, from resamples of the batches.
+
+        A resample holds some batches twice, which makes it look less varied by (B - 1) / B; that is put right.
+        """
+        batches = len(self.loss)
+        counts = np.random.default_rng(seed).multinomial(batches, np.full(batches, 1 / batches), size=_RESAMPLES)
+        squares = np.einsum("rb,tbb->rt", counts, self.inner) / batches
+        signal = np.einsum("rb,tbc,rc->rt", counts, self.inner, counts, optimize=True) / batches**2
+        drawn = np.maximum(squares - signal, 0.0) * (batches / (batches - 1)) ** 2
+        return np.asarray(np.percentile(drawn, (2.5, 97.5), axis=0))
+
+    def summary(self) -> str:
+        noise = self.signal_to_noise[np.isfinite(self.signal_to_noise)]
+        middle = f"{np.median(noise):.3g}" if len(noise) else "not known"
+        return (
+            f"gradients of {len(self.loss)} batches, {len(self.tensors)} tensors: signal to noise {middle} (median); "
+            f"scale-free variances differ by up to a factor of {self.spread:.3g} between tensors"
+        )
