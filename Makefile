@@ -16,6 +16,7 @@ test: lint
 	$(BIN)/pytest -n auto --maxprocesses 4 --dist worksteal
 
 test-slow: $(READY)
+	HYPOTHESIS_PROFILE=explore $(BIN)/pytest -n auto --maxprocesses 4 --dist worksteal
 	$(BIN)/pytest -m slow --timeout=3600
 
 lint: $(READY)

@@ -127,7 +127,7 @@ def test_concatenated_channels_are_groups_of_their_own() -> None:
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_permutations_undo_each_other(seed: int) -> None:
     network, tokens = _NETWORKS["pre-norm transformer"]()
     weights = Weights.of(network)

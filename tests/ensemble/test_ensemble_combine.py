@@ -20,7 +20,7 @@ logits_of_any_size = hnp.arrays(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(logits=logits_of_any_size, seed=st.integers(0, 1000))
 def test_an_average_is_never_worse_than_its_mean_member(logits, seed):
     labels = np.random.default_rng(seed).integers(0, logits.shape[2], logits.shape[1])
@@ -32,7 +32,7 @@ def test_an_average_is_never_worse_than_its_mean_member(logits, seed):
     assert (brier <= np.mean([each["brier"] for each in members], 0) + 1e-12).all()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(logits=logits_of_any_size)
 def test_running_averages_are_the_averages_of_the_first_members(logits):
     for average in ("probability", "logit"):

@@ -20,7 +20,7 @@ def ece_by_a_loop(log_p, labels, bins):
     return total
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 1000), bins=st.integers(1, 20), classes=st.integers(2, 12))
 def test_calibration_error_is_that_of_a_loop_over_its_bins(seed, bins, classes):
     found = pool(1, 60, classes, seed=seed)
@@ -112,7 +112,7 @@ def test_the_equivalent_number_of_networks(cnll, value, words):
     assert str(found) == words
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(y=st.floats(0.3, 1.2), less=st.floats(0, 0.3))
 def test_a_lower_nll_never_equals_fewer_networks(y, less):
     better, worse = (deep_ensemble_equivalent(value, REFERENCE).value for value in (y - less, y))

@@ -13,7 +13,7 @@ from orograph.results.power_law import PowerLaw
 SIZES = np.array([1, 2, 3, 4, 6, 8, 12, 16.0])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     c=st.one_of(st.just(0.0), st.floats(0.02, 2)),
     b=st.floats(0.05, 1),

@@ -25,7 +25,7 @@ def best_of_a_dense_grid(nll):
     return taus[int(np.argmin(values))], min(values)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(seed=st.integers(0, 1000), sharpness=st.floats(0.2, 12), classes=st.integers(2, 9), members=st.integers(1, 5))
 def test_the_search_finds_what_a_dense_grid_finds(seed, sharpness, classes, members):
     found = pool(members, 80, classes, sharpness=sharpness, seed=seed)

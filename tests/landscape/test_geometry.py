@@ -19,7 +19,7 @@ def at(frame, center, x, y):
     return center.vector + x * frame.first[:] + y * frame.second[:]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=seeds, scale=st.floats(1e-3, 1e3))
 def test_both_frames_put_the_three_networks_where_they_say(seed, scale):
     a, b, c = points(Bowl(), 3, seed, scale)
@@ -28,7 +28,7 @@ def test_both_frames_put_the_three_networks_where_they_say(seed, scale):
             torch.testing.assert_close(at(frame, a, x, y), point.vector, rtol=1e-9, atol=1e-9 * scale)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=seeds, u=st.floats(-2, 2), v=st.floats(-2, 2))
 def test_one_point_has_one_place_in_each_frame(seed, u, v):
     a, b, c = points(Bowl(), 3, seed)
@@ -39,7 +39,7 @@ def test_one_point_has_one_place_in_each_frame(seed, u, v):
     assert to_oblique(x, y, length, overlap, height) == pytest.approx((u, v), abs=1e-8)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=seeds)
 def test_distances_are_true_in_the_orthonormal_frame_only(seed):
     a, b, c = points(Bowl(), 3, seed)
@@ -79,7 +79,7 @@ def test_networks_on_one_line_are_refused():
             oblique(a, b, c)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=seeds)
 def test_projection_finds_the_nearest_point_of_the_plane(seed):
     a, b, c, other = points(Bowl(), 4, seed)
@@ -106,7 +106,7 @@ def test_axes_hold_both_networks_exactly_and_round_up_until_they_do(span, resolu
     assert np.allclose(np.diff(values), np.diff(values)[0])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(low=st.integers(-400, 0), high=st.integers(101, 400), resolution=st.integers(2, 120))
 def test_axes_of_any_round_span_contain_zero_and_one(low, high, resolution):
     values = axis((low / 100, high / 100), resolution, (0.0, 1.0))
@@ -114,7 +114,7 @@ def test_axes_of_any_round_span_contain_zero_and_one(low, high, resolution):
     assert {0.0, 1.0} <= set(values.tolist())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(low=st.floats(-50, -0.1), high=st.floats(0.1, 50), resolution=st.integers(3, 60))
 def test_a_centred_axis_contains_zero_and_covers_its_span(low, high, resolution):
     values = centred_axis((low, high), resolution)

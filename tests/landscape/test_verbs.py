@@ -35,7 +35,7 @@ def test_a_line_through_two_points_of_a_quadratic():
     assert found.computed.all()
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(seed=st.integers(0, 1000))
 def test_planes_in_both_frames_equal_the_quadratic(seed):
     model, objective = bowl(seed=seed)

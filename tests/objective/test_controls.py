@@ -28,7 +28,7 @@ def regression_estimate(values, controls):
     return estimator.estimate()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 1000), n=st.integers(96, 1999))
 def test_the_estimate_is_that_of_a_least_squares_fit_with_an_intercept(seed, n):
     known, new = population(seed)

@@ -10,7 +10,7 @@ from torch import nn
 from orograph.objective import Criterion, abyss
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(seed=st.integers(0, 10_000), scale=st.floats(0.1, 10), classes=st.integers(2, 12))
 def test_the_abyss_loss_is_minus_log_of_one_minus_p(seed, scale, classes):
     generator = torch.Generator().manual_seed(seed)

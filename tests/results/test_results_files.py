@@ -63,7 +63,7 @@ def test_a_true_nan_an_infinity_and_a_cell_not_computed_stay_different(tmp_path)
     assert back.computed[3:].all()
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(
     loss=hnp.arrays(np.float64, st.integers(1, 9), elements=st.floats(allow_nan=True, allow_infinity=True)),
     length=st.floats(allow_nan=True, allow_infinity=True),

@@ -20,7 +20,7 @@ def network(groups: int = 1) -> nn.Module:
     )
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 10_000), groups=st.sampled_from([1, 2, 4]))
 def test_each_filter_is_as_long_as_the_weights_filter(seed, groups):
     torch.manual_seed(seed)

@@ -43,7 +43,7 @@ def bits(model: nn.Module) -> dict[str, bytes]:
     return {n: t.detach().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes() for n, t in named}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     shape=st.lists(st.integers(0, 4), max_size=3).map(tuple),
     dtype=st.sampled_from(DTYPES),
@@ -59,7 +59,7 @@ def test_packing_a_network_and_unpacking_it_changes_no_bit(shape, dtype, seed):
     assert torch.equal(Weights.of(other).vector, weights.vector)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(dtype=st.sampled_from(DTYPES), seed=st.integers(0, 1000))
 def test_a_file_gives_back_every_bit(dtype, seed, tmp_path_factory):
     weights = Weights.of(Zoo((2, 3), dtype, seed))
@@ -70,7 +70,7 @@ def test_a_file_gives_back_every_bit(dtype, seed, tmp_path_factory):
     assert again.fingerprint() == weights.fingerprint()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(t=st.floats(-3, 3), seed=st.integers(0, 1000))
 def test_arithmetic_equals_arithmetic_on_each_tensor(t, seed):
     a, b = (nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4)) for _ in range(2))
@@ -98,7 +98,7 @@ def test_tied_and_frozen_parameters_count_as_they_should():
         Weights.of(model, "nothing*")
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 1000), scale=st.floats(1e-3, 1e3))
 def test_distance_is_a_metric_summed_in_float64(seed, scale):
     generator = torch.Generator().manual_seed(seed)
