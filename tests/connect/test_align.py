@@ -219,6 +219,14 @@ def test_a_network_whose_way_depends_on_its_data_is_refused_and_still_has_paths(
     assert og.connect.path(objective, a, b, train=objective.split, epochs=1, points=3, barriers=False).t.size == 3
 
 
+def test_groups_that_were_found_once_may_be_given_again() -> None:
+    network, inputs = _NETWORKS["mlp"]()
+    weights = Weights.of(network)
+    groups = find_groups(network, weights, inputs).groups
+    found = align(network, weights, permuted_copy(network, weights, inputs), example=inputs, groups=groups)
+    assert found.distance_after == 0.0
+
+
 def test_heads_that_move_are_not_reported_as_kept_in_order() -> None:
     network, inputs = _NETWORKS["pre-norm transformer"]()
     layer = nn.TransformerEncoderLayer(16, 4, 32, batch_first=True)

@@ -141,11 +141,13 @@ def groups_of(trace: Trace) -> Groups:
     return Groups(tuple(groups), tuple(frozen), frozenset(trace.scale_free))
 
 
-def given_groups(groups: Mapping[str, Sequence[tuple[str, int]]], like: Weights) -> Groups:
-    """Groups written by hand: for each name the (tensor, axis) pairs whose entries permute together.
+def given_groups(groups: Groups | Mapping[str, Sequence[tuple[str, int]]], like: Weights) -> Groups:
+    """Groups written by hand: for each name the (tensor, axis) pairs whose entries permute together; or found before.
 
     Raises UsageError where a tensor is unknown, an axis is not there, or sizes differ.
     """
+    if isinstance(groups, Groups):
+        return groups
     tensors = like.named_tensors()
     found = []
     for name, pairs in groups.items():

@@ -59,7 +59,7 @@ class Collected:
 
     def summary(self) -> str:
         """How many networks, of how many runs, at what cost."""
-        cost = f", {self.ledger.budgets(self.budget):.3g} budgets" if self.budget else ""
+        cost = f", {self.ledger.budgets(self.budget):.3g}B" if self.budget else ""
         return f"{self.method}: {counted(len(self), 'network')} of {counted(len(self.runs), 'run')}{cost}"
 
     def last(self, count: int) -> Collected:

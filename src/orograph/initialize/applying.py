@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from orograph.basics.seeds import derive, isolated_randomness
 from orograph.initialize.parts import is_bias, is_norm, parts_of
@@ -15,8 +15,6 @@ from orograph.initialize.schemes import Default, Scheme, scheme_of
 from orograph.initialize.slots import Slot, slots_of
 from orograph.results.initialization import Initialization, Setting
 from orograph.results.provenance import Provenance
-
-_NAN = float("nan")
 
 
 def apply(model: nn.Module, scheme: str | Scheme | Mix, *, seed: int = 0, example: Any = None) -> Initialization:
@@ -72,11 +70,11 @@ def _set(slot: Slot, scheme: Scheme | None, seed: int) -> Setting:
         source = torch.Generator(slot.parameter.device).manual_seed(derive(seed, "initial values", slot.name))
         for part in parts:
             scheme.draw(part, source)
-        return _setting(slot, scheme.name, asked=scheme.std(parts[0]))
+        return slot.setting(scheme.name, asked=scheme.std(parts[0]))
     if is_bias(slot.layer, slot.own) and _has_weights(slot.layer):
         slot.parameter.zero_()
-        return _setting(slot, "zero", asked=0.0)
-    return _setting(slot, "", why=_reason(slot))
+        return slot.setting("zero", asked=0.0)
+    return slot.setting("", why=_reason(slot))
 
 
 def _reset(model: nn.Module, slots: list[Slot], seed: int) -> list[Setting]:
@@ -89,20 +87,7 @@ def _reset(model: nn.Module, slots: list[Slot], seed: int) -> list[Setting]:
             with isolated_randomness(derive(seed, "initial values", name)):
                 reset()
     why = "its module has no reset_parameters()"
-    return [_setting(slot, "default") if able[id(slot.layer)] else _setting(slot, "", why=why) for slot in slots]
-
-
-def _setting(slot: Slot, scheme: str, *, asked: float = _NAN, why: str = "") -> Setting:
-    parts = slot.parts
-    fans = (parts[0].fan_in, parts[0].fan_out) if parts else (0, 0)
-    return Setting(
-        slot.name, type(slot.layer).__name__, scheme, *fans, len(parts), asked, _spread(slot.parameter.detach()), why
-    )
-
-
-def _spread(values: Tensor) -> float:
-    found = values.double() if values.device.type != "mps" else values.cpu().double()
-    return float(found.std(correction=0)) if values.numel() and values.is_floating_point() else _NAN
+    return [slot.setting("default") if able[id(slot.layer)] else slot.setting("", why=why) for slot in slots]
 
 
 def _has_weights(layer: nn.Module) -> bool:

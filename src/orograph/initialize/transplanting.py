@@ -14,8 +14,8 @@ from torch import nn
 
 from orograph.basics.errors import UsageError, WeightsError
 from orograph.initialize.recipes import places_of
-from orograph.initialize.slots import Slot, slots_of
-from orograph.results.initialization import Initialization, Setting
+from orograph.initialize.slots import slots_of
+from orograph.results.initialization import Initialization
 from orograph.results.provenance import Provenance
 
 
@@ -62,10 +62,16 @@ def transplant(
         copied[target] = source
     if not copied:
         raise WeightsError("not one of these layers has a counterpart of the same name and shape; give names=")
-    settings = tuple(_setting(slot, copied, reasons) for slot in slots_of(deep))
+    settings = []
+    for slot in slots_of(deep):
+        layer = slot.name.rpartition(".")[0]
+        if layer in copied:
+            settings.append(slot.setting(f"copy of {copied[layer]}"))
+        else:
+            settings.append(slot.setting("", why=reasons.get(layer, "not among the layers to be copied")))
     return Initialization(
         scheme="transplant",
-        settings=settings,
+        settings=tuple(settings),
         provenance=Provenance(
             method="initialisation", options={"scheme": "transplant", "layers": copied}, citations=("simonyan2015",)
         ),
@@ -81,13 +87,3 @@ def _misfit(source: nn.Module, target: nn.Module | None) -> str:
         for layer in (source, target)
     )
     return "" if shapes == others else f"the shallow network's has shapes {shapes}"
-
-
-def _setting(slot: Slot, copied: Mapping[str, str], reasons: Mapping[str, str]) -> Setting:
-    layer = slot.name.rpartition(".")[0]
-    parts = slot.parts
-    fans = (parts[0].fan_in, parts[0].fan_out) if parts else (0, 0)
-    got = float(slot.parameter.detach().double().std(correction=0))
-    scheme = f"copy of {copied[layer]}" if layer in copied else ""
-    why = "" if scheme else reasons.get(layer, "not among the layers to be copied")
-    return Setting(slot.name, type(slot.layer).__name__, scheme, *fans, len(parts), float("nan"), got, why)
