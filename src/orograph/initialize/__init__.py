@@ -1,7 +1,9 @@
 """Where the climb starts: schemes for a network's initial values, on any module."""
 
 from orograph.initialize.applying import apply
+from orograph.initialize.gradinit import gradinit
 from orograph.initialize.lsuv import lsuv
+from orograph.initialize.metainit import metainit
 from orograph.initialize.recipes import First, Last, Mix, Named, OfType, Outputs, Rest
 from orograph.initialize.schemes import (
     SCHEMES,
@@ -33,7 +35,9 @@ __all__ = [
     "TruncatedNormal",
     "apply",
     "gradient_variance",
+    "gradinit",
     "lsuv",
+    "metainit",
     "scheme_of",
     "transplant",
 ]

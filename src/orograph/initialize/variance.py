@@ -5,8 +5,7 @@ Cost: one forward and one backward pass of every batch; memory for the gradients
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from orograph.basics.errors import TaskError, UsageError
-from orograph.basics.seeds import isolated_randomness
+from orograph.initialize.probing import probing
 from orograph.objective.criterion import Criterion, LossFunction
 from orograph.results.gradient_variance import GradientVariance
 from orograph.results.provenance import Cost, Provenance
@@ -46,7 +45,7 @@ def gradient_variance(
         raise UsageError("no parameter of the network has requires_grad, so there are no gradients")
     criterion = Criterion(loss, metrics=())
     losses, rows, passed = [], [], 0
-    with _as_in_training(model, dropout), isolated_randomness(seed), torch.enable_grad():
+    with probing(model, dropout=dropout, seed=seed):
         for number, batch in enumerate(batches):
             terms = criterion(model, batch)
             value = terms.losses.mean()
@@ -76,22 +75,3 @@ def _products(rows: Tensor) -> Any:
     """(B, B) inner products, summed in float64."""
     exact = rows.double() if rows.device.type != "mps" else rows.cpu().double()
     return (exact @ exact.T).cpu().numpy()
-
-
-@contextmanager
-def _as_in_training(model: nn.Module, dropout: bool) -> Iterator[None]:
-    """Training mode, whose traces in buffers are undone; dropout layers only where asked for."""
-    modes = [(layer, layer.training) for layer in model.modules()]
-    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
-    try:
-        model.train()
-        for layer in model.modules():
-            if isinstance(layer, nn.modules.dropout._DropoutNd) and not dropout:
-                layer.eval()
-        yield
-    finally:
-        for layer, training in modes:
-            layer.training = training
-        with torch.no_grad():
-            for buffer, before in buffers:
-                buffer.copy_(before)

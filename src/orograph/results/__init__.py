@@ -7,6 +7,7 @@ from orograph.results.evaluation import Evaluation
 from orograph.results.gradient_variance import GradientVariance
 from orograph.results.initialization import Initialization, Setting
 from orograph.results.layer_scales import LayerScale, LayerScales
+from orograph.results.learned_scales import Control, LearnedScales
 from orograph.results.ledger import Ledger
 from orograph.results.line import Line
 from orograph.results.path import Path, Profile, Summary
@@ -31,6 +32,7 @@ __all__ = [
     "Checkpoint",
     "Claim",
     "Comparison",
+    "Control",
     "Cost",
     "Disagreement",
     "Distances",
@@ -44,6 +46,7 @@ __all__ = [
     "Initialization",
     "LayerScale",
     "LayerScales",
+    "LearnedScales",
     "Ledger",
     "Line",
     "Member",

@@ -161,6 +161,27 @@ _ENTRIES = f"""
   booktitle = {{ICLR}},
   year = {{2015}}
 }}
+
+@inproceedings{{dauphin2019,
+  title = {{MetaInit: Initializing learning by learning to initialize}},
+  author = {{Dauphin, Yann N. and Schoenholz, Samuel}},
+  booktitle = {{NeurIPS}},
+  year = {{2019}}
+}}
+
+@inproceedings{{zhu2021,
+  title = {{GradInit: Learning to Initialize Neural Networks for Stable and Efficient Training}},
+  author = {{Zhu, Chen and Ni, Renkun and Xu, Zheng and Kong, Kezhi and Huang, W. Ronny and Goldstein, Tom}},
+  booktitle = {{NeurIPS}},
+  year = {{2021}}
+}}
+
+@inproceedings{{zhang2019,
+  title = {{Fixup Initialization: Residual Learning Without Normalization}},
+  author = {{Zhang, Hongyi and Dauphin, Yann N. and Ma, Tengyu}},
+  booktitle = {{ICLR}},
+  year = {{2019}}
+}}
 """
 
 _BY_KEY = {entry.split("{", 1)[1].split(",", 1)[0]: entry for entry in _ENTRIES.strip().split("\n\n")}
