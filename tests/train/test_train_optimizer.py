@@ -5,6 +5,8 @@ import torch
 from torch import nn
 
 from orograph.basics.errors import UsageError
+from orograph.data import Split
+from orograph.train.fitting import fit
 from orograph.train.optimizer import build_optimizer, optimizer_state, parameter_groups, restore_optimizer
 from orograph.train.recipe import Recipe
 
@@ -99,3 +101,22 @@ def test_moments_that_were_saved_and_put_back_continue_identically(kind):
                 assert value.stride() == parameter.stride()
     steps(second, after, range(3, 6))
     assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), second.parameters(), strict=True))
+
+
+def test_biases_may_have_a_rate_of_their_own() -> None:
+    """A tenth of the step for the bias, none for what is in a norm layer; the schedule goes on above it."""
+    model = nn.Sequential(nn.Linear(3, 2), nn.LayerNorm(2))
+    groups = parameter_groups(model, Recipe(weight_decay=0.0, bias_lr=0.1))
+    factors = {id(p): group["rate_factor"] for group in groups for p in group["params"]}
+    assert [factors[id(p)] for p in model.parameters()] == [1.0, 0.1, 1.0, 1.0]
+    data = Split(torch.randn(8, 3), torch.randn(8, 2))
+    moved = []
+    for factor in (1.0, 0.25):
+        torch.manual_seed(0)
+        line = nn.Linear(3, 2)
+        before = [p.detach().clone() for p in line.parameters()]
+        recipe = Recipe(epochs=1, batch_size=8, lr=0.1, weight_decay=0.0, momentum=0.0, bias_lr=factor)
+        fit(line, data, recipe, loss="mse", test=False)
+        moved.append([(p.detach() - b) for p, b in zip(line.parameters(), before, strict=True)])
+    torch.testing.assert_close(moved[1][0], moved[0][0])
+    torch.testing.assert_close(moved[1][1], 0.25 * moved[0][1])

@@ -215,6 +215,8 @@ def _trained(
 def _recipe(recipe: Recipe | None, epochs: float | None, lr: float | None) -> Recipe:
     recipe = Recipe(epochs=20, lr=0.015, schedule="hold-decay") if recipe is None else recipe
     changes: dict[str, Any] = {name: value for name, value in (("epochs", epochs), ("lr", lr)) if value is not None}
+    if recipe.bias_lr != 1:
+        raise UsageError("on a path all parameters move at one rate; leave bias_lr at 1")
     return replace(recipe, **changes) if changes else recipe
 
 

@@ -14,14 +14,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from orograph.basics.errors import ModelError
 from orograph.connect import layer_rules  # noqa: F401  registers its rules
 from orograph.connect.factors import Axis, Factor, freeze
 from orograph.connect.operators import apply_rule, tensors_in
-from orograph.objective.example import outputs_in, plain_attention, run
+from orograph.objective.example import Overhearing, outputs_in, plain_attention, run
 
 _READS = ("_local_scalar_dense", "is_nonzero", "equal")  # what item(), if and float() become
 _PRODUCTS = ("convolution", "addmm", "mm", "linear", "bmm", "_convolution", "addmv", "mv")
@@ -48,13 +47,7 @@ class Trace:
     scale_free: set[str] = field(default_factory=set)
 
 
-class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False  # else torch imports its compiler, two seconds' worth, to tell it that there is nothing to compile
-
-
-class _Listener(_Mode):  # type: ignore[no-untyped-call]
+class _Listener(Overhearing):  # type: ignore[no-untyped-call]
     """Applies the rules as operators run."""
 
     def __init__(self, named: Mapping[str, Tensor]) -> None:
@@ -135,7 +128,7 @@ class _Listener(_Mode):  # type: ignore[no-untyped-call]
         self.trace.taps.append(tap)
 
 
-class _Eavesdropper(_Mode):  # type: ignore[no-untyped-call]
+class _Eavesdropper(Overhearing):  # type: ignore[no-untyped-call]
     """Hands the first result of chosen operations to a function."""
 
     def __init__(self, wanted: Mapping[int, Any], receive: Callable[[int, Tensor], None]) -> None:

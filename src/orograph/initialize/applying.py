@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import nn
 
 from orograph.basics.seeds import derive, isolated_randomness
-from orograph.initialize.parts import is_bias, is_norm, parts_of
+from orograph.initialize.drawing import draw
 from orograph.initialize.recipes import Mix, Rest, places_of
+from orograph.initialize.residual import RESIDUAL, initialize_residual
 from orograph.initialize.schemes import Default, Scheme, scheme_of
 from orograph.initialize.slots import Slot, slots_of
 from orograph.results.initialization import Initialization, Setting
@@ -23,20 +22,25 @@ def apply(model: nn.Module, scheme: str | Scheme | Mix, *, seed: int = 0, exampl
     Weights are those of convolutions of any rank, transposed ones, linear and bilinear layers, embeddings, recurrent
     layers (gate by gate) and attention (query, key and value apart). Norm layers and parameters of a module's own are
     left alone, which the result says. ``default`` is what the layers' own ``reset_parameters`` draw, norm layers and
-    biases included; it cannot be part of a recipe (:class:`~orograph.initialize.recipes.Mix`). The global random state
-    is untouched; equal seeds draw equal numbers, layer by layer.
+    biases included; it cannot be part of a recipe (:class:`~orograph.initialize.recipes.Mix`). Two schemes look for
+    residual branches and need an example: ``zero-branches`` and ``fixup`` (:mod:`orograph.initialize.residual`). The
+    global random state is untouched; equal seeds draw equal numbers, layer by layer.
 
     Parameters
     ----------
     example : inputs of the network (a tensor, positional arguments or named ones), by which a recipe that counts layers
-        learns the order in which they run; without it, they are counted in the order in which the modules were made
+        learns the order in which they run (without it, they are counted in the order in which the modules were made),
+        and residual branches are found
 
     Raises
     ------
     UsageError
-        An unknown scheme, one that does not fit a layer (delta-orthogonal), or a recipe that leaves a weight out.
+        An unknown scheme, one that does not fit a layer (delta-orthogonal) or needs an example, or a recipe that leaves
+        a weight out.
         ModelError: a parameter has no values yet (a lazy layer, the meta device).
     """
+    if isinstance(scheme, str) and scheme in RESIDUAL:
+        return initialize_residual(model, scheme, seed=seed, example=example)
     chosen = scheme if isinstance(scheme, Mix) else scheme_of(scheme)
     slots = list(slots_of(model))
     citations: list[str] = []
@@ -45,7 +49,7 @@ def apply(model: nn.Module, scheme: str | Scheme | Mix, *, seed: int = 0, exampl
     else:
         recipe = chosen if isinstance(chosen, Mix) else Mix.of((Rest(), chosen))
         citations = [scheme.citation for _, scheme in recipe.rules if scheme.citation]
-        settings = _draw(slots, recipe.choose(places_of(model, slots, example)), seed)
+        settings = draw(slots, recipe.choose(places_of(model, slots, example)), seed)
     return Initialization(
         scheme=chosen.name,
         settings=tuple(settings),
@@ -56,25 +60,6 @@ def apply(model: nn.Module, scheme: str | Scheme | Mix, *, seed: int = 0, exampl
             citations=tuple(dict.fromkeys(citations)),
         ),
     )
-
-
-@torch.no_grad()
-def _draw(slots: list[Slot], schemes: Mapping[str, Scheme], seed: int) -> list[Setting]:
-    """Draw each weight by its scheme; biases beside weights become 0."""
-    return [_set(slot, schemes.get(slot.name), seed) for slot in slots]
-
-
-def _set(slot: Slot, scheme: Scheme | None, seed: int) -> Setting:
-    parts = slot.parts
-    if scheme is not None:
-        source = torch.Generator(slot.parameter.device).manual_seed(derive(seed, "initial values", slot.name))
-        for part in parts:
-            scheme.draw(part, source)
-        return slot.setting(scheme.name, asked=scheme.std(parts[0]))
-    if is_bias(slot.layer, slot.own) and _has_weights(slot.layer):
-        slot.parameter.zero_()
-        return slot.setting("zero", asked=0.0)
-    return slot.setting("", why=_reason(slot))
 
 
 def _reset(model: nn.Module, slots: list[Slot], seed: int) -> list[Setting]:
@@ -88,15 +73,3 @@ def _reset(model: nn.Module, slots: list[Slot], seed: int) -> list[Setting]:
                 reset()
     why = "its module has no reset_parameters()"
     return [slot.setting("default") if able[id(slot.layer)] else slot.setting("", why=why) for slot in slots]
-
-
-def _has_weights(layer: nn.Module) -> bool:
-    return any(parts_of(layer, name, parameter.detach()) for name, parameter in layer.named_parameters(recurse=False))
-
-
-def _reason(slot: Slot) -> str:
-    if is_norm(slot.layer):
-        return "a norm layer's own"
-    if slot.parameter.is_complex():
-        return "complex"
-    return f"no rule for {slot.own} of a {type(slot.layer).__name__}"

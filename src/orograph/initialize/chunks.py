@@ -33,7 +33,7 @@ def examples_of(data: Any) -> Examples:
 class Chunks:
     """An endless stream of batches of ``size`` examples on the network's device, in a new order every epoch.
 
-    Ready-made batches come as they are, one at a time. ``drawn`` counts examples. Raises DataError where there are none.
+    Ready-made batches come as they are, one at a time. ``drawn`` counts examples. Raises DataError for none.
     """
 
     def __init__(

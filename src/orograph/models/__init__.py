@@ -7,6 +7,7 @@ that a reader can hold it against its paper, and so that ``torch.fx`` can trace 
 
 from orograph.models.convnet import ConvNet
 from orograph.models.densenet import DenseNet
+from orograph.models.fixup_resnet import FixupResNet
 from orograph.models.mlp import MLP
 from orograph.models.preresnet import PreResNet
 from orograph.models.registry import build, known
@@ -15,4 +16,16 @@ from orograph.models.resnet_cifar import CifarResNet
 from orograph.models.vgg import VGG
 from orograph.models.wide_resnet import WideResNet
 
-__all__ = ["MLP", "VGG", "CifarResNet", "ConvNet", "DenseNet", "PreResNet", "ResNet18", "WideResNet", "build", "known"]
+__all__ = [
+    "MLP",
+    "VGG",
+    "CifarResNet",
+    "ConvNet",
+    "DenseNet",
+    "FixupResNet",
+    "PreResNet",
+    "ResNet18",
+    "WideResNet",
+    "build",
+    "known",
+]

@@ -21,6 +21,7 @@ from orograph.basics.references import is_reference, load_reference
 from orograph.basics.seeds import derive, isolated_randomness
 from orograph.models.convnet import ConvNet
 from orograph.models.densenet import DenseNet
+from orograph.models.fixup_resnet import FixupResNet
 from orograph.models.mlp import MLP
 from orograph.models.preresnet import PreResNet
 from orograph.models.resnet18 import ResNet18
@@ -97,6 +98,8 @@ def _table() -> dict[str, _Network]:
         table[f"resnet{depth}"] = _Network(CifarResNet, source, {"depth": depth})
         without = {"depth": depth, "batch_norm": False}
         table[f"resnet{depth}-nobn"] = _Network(CifarResNet, f"{source}, no batch norm", without)
+        fixup = "Zhang et al. 2019, that network with Fixup in place of batch norm"
+        table[f"resnet{depth}-fixup"] = _Network(FixupResNet, fixup, {"depth": depth})
     table["resnet18"] = _Network(ResNet18, "He et al. 2016, ResNet-18 with a 3x3 stem for CIFAR")
     # 34 by the count of that paper, 6n + 4, is what the table of snapshot ensembles calls Wide-ResNet-32 (6n + 2).
     for depth, widening in ((16, 4), (28, 10), (34, 4)):

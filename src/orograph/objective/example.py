@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from orograph.data import Examples
@@ -57,3 +58,11 @@ def plain_attention() -> Iterator[None]:
         yield
     finally:
         torch.backends.mha.set_fastpath_enabled(before)
+
+
+class Overhearing(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """A mode that sees every operator of a pass; subclasses define ``__torch_dispatch__``."""
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # else torch imports its compiler, two seconds' worth, to tell it that there is nothing to compile

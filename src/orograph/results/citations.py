@@ -182,6 +182,13 @@ _ENTRIES = f"""
   booktitle = {{ICLR}},
   year = {{2019}}
 }}
+
+@article{{goyal2017,
+  title = {{Accurate, Large Minibatch SGD: Training ImageNet in 1 Hour}},
+  author = {{Goyal, Priya and others}},
+  journal = {{arXiv:1706.02677}},
+  year = {{2017}}
+}}
 """
 
 _BY_KEY = {entry.split("{", 1)[1].split(",", 1)[0]: entry for entry in _ENTRIES.strip().split("\n\n")}

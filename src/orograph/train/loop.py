@@ -78,7 +78,7 @@ class Loop:
     def _advance_once(self) -> None:
         rate = float(self.rates[self.step])
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["rate_factor"]
         number = self._before + self.step
         batch = self.batches(number)
         self._streams.seed_network(number, self._device)

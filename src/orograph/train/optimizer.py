@@ -18,7 +18,8 @@ def build_optimizer(model: nn.Module, recipe: Recipe) -> Optimizer:
     """The recipe's optimiser over the trainable parameters of ``model``.
 
     With ``decay_norm_and_bias=False`` norm layers (by module type), biases and other parameters of fewer than two
-    dimensions form a second group without decay (He et al. 2019, "bag of tricks").
+    dimensions form a group without decay (He et al. 2019, "bag of tricks"); with ``bias_lr`` biases have a rate of
+    their own. A group's ``rate_factor`` multiplies the schedule's rate.
 
     Raises UsageError where nothing is trainable, or gradients would be sparse.
     """
@@ -41,23 +42,23 @@ def parameter_groups(model: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
     trainable = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     if not trainable:
         raise UsageError("no parameter of the network has requires_grad, so there is nothing to train")
-    if recipe.decay_norm_and_bias or not recipe.weight_decay:
-        return [{"params": list(trainable.values()), "weight_decay": recipe.weight_decay}]
     norms = {
         id(parameter)
         for module in model.modules()
         if isinstance(module, _NORMS)
         for parameter in module.parameters(recurse=False)
     }
-    groups: dict[bool, list[nn.Parameter]] = {True: [], False: []}
+    spare = bool(recipe.weight_decay) and not recipe.decay_norm_and_bias
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in trainable.items():
         is_bias = parameter.dim() < 2 or name.rpartition(".")[2] == "bias"
-        groups[not (is_bias or id(parameter) in norms)].append(parameter)
-    return [
-        {"params": parameters, "weight_decay": recipe.weight_decay if decays else 0.0}
-        for decays, parameters in groups.items()
-        if parameters
-    ]
+        in_norm = id(parameter) in norms
+        decay = 0.0 if spare and (is_bias or in_norm) else recipe.weight_decay
+        factor = recipe.bias_lr if is_bias and not in_norm else 1.0
+        groups.setdefault((decay, factor), []).append(parameter)
+    # Those with decay and the full rate first, as continued runs number their moments by this order.
+    ordered = sorted(groups.items(), key=lambda item: (-item[0][0], -item[0][1]))
+    return [{"params": ps, "weight_decay": decay, "rate_factor": factor} for (decay, factor), ps in ordered]
 
 
 def optimizer_state(optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:

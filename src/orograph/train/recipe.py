@@ -49,6 +49,8 @@ class Recipe:
     """Strength of weight decay (the gradient of wd/2 |w|^2)."""
     decay_norm_and_bias: bool = True
     """Whether weight decay also pulls on norm layers, biases and other one-dimensional parameters."""
+    bias_lr: float = 1.0
+    """Factor on the learning rate of biases and other parameters of fewer than two dimensions, norm layers aside."""
     schedule: Schedule = "cosine"
     """How the learning rate runs, step by step, after the warm-up."""
     warmup: float = 0.0
@@ -99,6 +101,7 @@ class Recipe:
             _within("betas", beta, 0, 1, open_above=True)
         _positive("eps", self.eps)
         _within("weight_decay", self.weight_decay, 0)
+        _within("bias_lr", self.bias_lr, 0)
         _within("warmup", self.warmup, 0, self.epochs)
         for milestone in self.milestones:
             _within("milestones", milestone, 0, 1)

@@ -1,0 +1,45 @@
+"""Draw the weights of a network, each by its scheme, and set the biases beside them to zero."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import nn
+
+from orograph.basics.seeds import derive
+from orograph.initialize.parts import is_bias, is_norm, parts_of
+from orograph.initialize.schemes import Scheme
+from orograph.initialize.slots import Slot
+from orograph.results.initialization import Setting
+
+
+@torch.no_grad()
+def draw(slots: Sequence[Slot], schemes: Mapping[str, Scheme], seed: int) -> list[Setting]:
+    """Draw, in place, each parameter that has a scheme from a stream of its own; biases beside weights become 0."""
+    return [_set(slot, schemes.get(slot.name), seed) for slot in slots]
+
+
+def _set(slot: Slot, scheme: Scheme | None, seed: int) -> Setting:
+    parts = slot.parts
+    if scheme is not None:
+        source = torch.Generator(slot.parameter.device).manual_seed(derive(seed, "initial values", slot.name))
+        for part in parts:
+            scheme.draw(part, source)
+        return slot.setting(scheme.name, asked=scheme.std(parts[0]))
+    if is_bias(slot.layer, slot.own) and _has_weights(slot.layer):
+        slot.parameter.zero_()
+        return slot.setting("zero", asked=0.0)
+    return slot.setting("", why=_reason(slot))
+
+
+def _has_weights(layer: nn.Module) -> bool:
+    return any(parts_of(layer, name, parameter.detach()) for name, parameter in layer.named_parameters(recurse=False))
+
+
+def _reason(slot: Slot) -> str:
+    if is_norm(slot.layer):
+        return "a norm layer's own"
+    if slot.parameter.is_complex():
+        return "complex"
+    return f"no rule for {slot.own} of a {type(slot.layer).__name__}"
