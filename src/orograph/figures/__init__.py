@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from orograph.results import (
     Comparison,
+    GradientVariance,
     MemorySplit,
     Path,
     PowerLaw,
@@ -51,7 +52,9 @@ def draw(result: Result, ax: Axes | None = None) -> Figure:
     )
 
     if ax is None:
-        tall = isinstance(result, (Surface, Trajectory, Path, Routes, PowerLaw, MemorySplit, Comparison, Workers))
+        tall = isinstance(
+            result, (Surface, Trajectory, Path, Routes, PowerLaw, MemorySplit, Comparison, Workers, GradientVariance)
+        )
         size = (5.6, 5.6) if tall else (5.6, 4.0)
         if isinstance(result, StudyResult):
             size = (7.0, 0.6 + 0.5 * len(result.claims))

@@ -12,6 +12,8 @@ from orograph.figures.paper_comparison import colour_of, together
 from orograph.figures.relief import number, short
 from orograph.figures.scales import log_padded, whole
 from orograph.results.comparison import Comparison, Series
+from orograph.results.gradient_variance import GradientVariance
+from orograph.results.learned_scales import LearnedScales
 from orograph.results.workers import Workers
 
 _MARKS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross")
@@ -21,6 +23,16 @@ _LOGARITHMIC = ("type", "range", "tickvals", "ticktext")
 @plotting.register(Workers)
 def _workers(result: Workers) -> Any:
     return plotting(Workers.compared({f"{result.count} workers": result}))
+
+
+@plotting.register(LearnedScales)
+def _scales(result: LearnedScales) -> Any:
+    return plotting(result.compared())
+
+
+@plotting.register(GradientVariance)
+def _variance(result: GradientVariance) -> Any:
+    return plotting(GradientVariance.compared({"gradients": result}))
 
 
 @plotting.register(Comparison)

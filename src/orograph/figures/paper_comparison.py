@@ -14,6 +14,8 @@ from orograph.figures.paper_paths import panels
 from orograph.figures.relief import short
 from orograph.figures.scales import log_padded, whole
 from orograph.results.comparison import Comparison
+from orograph.results.gradient_variance import GradientVariance
+from orograph.results.learned_scales import LearnedScales
 from orograph.results.workers import Workers
 
 if TYPE_CHECKING:
@@ -36,6 +38,16 @@ def together(result: Comparison, row: int | None) -> NDArray[np.float64]:
 @drawing.register(Workers)
 def _workers(result: Workers, ax: Axes) -> None:
     drawing(Workers.compared({f"{result.count} workers": result}), ax)
+
+
+@drawing.register(LearnedScales)
+def _scales(result: LearnedScales, ax: Axes) -> None:
+    drawing(result.compared(), ax)
+
+
+@drawing.register(GradientVariance)
+def _variance(result: GradientVariance, ax: Axes) -> None:
+    drawing(GradientVariance.compared({"gradients": result}), ax)
 
 
 @drawing.register(Comparison)

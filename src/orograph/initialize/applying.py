@@ -8,7 +8,7 @@ from torch import nn
 
 from orograph.basics.seeds import derive, isolated_randomness
 from orograph.initialize.drawing import draw
-from orograph.initialize.recipes import Mix, Rest, places_of
+from orograph.initialize.recipes import Mix, Rest, places_of, recipe_of
 from orograph.initialize.residual import RESIDUAL, initialize_residual
 from orograph.initialize.schemes import Default, Scheme, scheme_of
 from orograph.initialize.slots import Slot, slots_of
@@ -24,7 +24,8 @@ def apply(model: nn.Module, scheme: str | Scheme | Mix, *, seed: int = 0, exampl
     left alone, which the result says. ``default`` is what the layers' own ``reset_parameters`` draw, norm layers and
     biases included; it cannot be part of a recipe (:class:`~orograph.initialize.recipes.Mix`). Two schemes look for
     residual branches and need an example: ``zero-branches`` and ``fixup`` (:mod:`orograph.initialize.residual`). The
-    global random state is untouched; equal seeds draw equal numbers, layer by layer.
+    recipe of document 003 has a name too, ``ends-glorot(0.01)``. The global random state is untouched; equal seeds draw
+    equal numbers, layer by layer.
 
     Parameters
     ----------
@@ -41,15 +42,16 @@ def apply(model: nn.Module, scheme: str | Scheme | Mix, *, seed: int = 0, exampl
     """
     if isinstance(scheme, str) and scheme in RESIDUAL:
         return initialize_residual(model, scheme, seed=seed, example=example)
-    chosen = scheme if isinstance(scheme, Mix) else scheme_of(scheme)
+    recipe = recipe_of(scheme) if isinstance(scheme, str) else None
+    chosen = recipe or (scheme if isinstance(scheme, Mix) else scheme_of(scheme))
     slots = list(slots_of(model))
     citations: list[str] = []
     if isinstance(chosen, Default):
         settings = _reset(model, slots, seed)
     else:
-        recipe = chosen if isinstance(chosen, Mix) else Mix.of((Rest(), chosen))
-        citations = [scheme.citation for _, scheme in recipe.rules if scheme.citation]
-        settings = draw(slots, recipe.choose(places_of(model, slots, example)), seed)
+        mix = chosen if isinstance(chosen, Mix) else Mix.of((Rest(), chosen))
+        citations = [scheme.citation for _, scheme in mix.rules if scheme.citation]
+        settings = draw(slots, mix.choose(places_of(model, slots, example)), seed)
     return Initialization(
         scheme=chosen.name,
         settings=tuple(settings),

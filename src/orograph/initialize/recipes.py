@@ -7,6 +7,7 @@ in which the modules were made.
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -149,6 +150,17 @@ class Mix:
         if missing:
             raise UsageError(f"no rule of this recipe matches {', '.join(missing[:5])}; end it with (Rest(), scheme)")
         return {name: scheme for name, scheme in found.items() if scheme is not None}
+
+
+def recipe_of(text: str) -> Mix | None:
+    """The recipe of a name such as ``ends-glorot(0.01)``: document 003's, N(0, 0.01^2) between the ends."""
+    found = re.fullmatch(r"ends-glorot\(([^)]*)\)", text.strip())
+    if found is None:
+        return None
+    try:
+        return Mix.ends_glorot(float(found[1]))
+    except ValueError:
+        raise UsageError(f"{text!r} needs a number, e.g. ends-glorot(0.01)") from None
 
 
 def places_of(model: nn.Module, slots: Sequence[Slot], example: Any = None) -> list[Place]:

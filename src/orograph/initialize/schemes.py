@@ -216,8 +216,9 @@ def scheme_of(wanted: str | Scheme) -> Scheme:
         except ValueError:
             raise UsageError(f"{wanted!r} needs a number, e.g. {with_number[1]}(0.01)") from None
     if wanted not in SCHEMES:
-        hint = nearest(wanted, (*SCHEMES, "normal(0.01)", "truncated-normal(0.02)"))
-        raise UsageError(f"unknown scheme {wanted!r}{hint}; there are {', '.join(SCHEMES)}, normal(…)")
+        more = ("normal(0.01)", "truncated-normal(0.02)", "ends-glorot(0.01)", "zero-branches", "fixup")
+        hint = nearest(wanted, (*SCHEMES, *more))
+        raise UsageError(f"unknown scheme {wanted!r}{hint}; there are {', '.join((*SCHEMES, *more))}")
     return SCHEMES[wanted]
 
 

@@ -10,12 +10,14 @@ divides its gradients by a and V by a^2, though the function is the same. :math:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from orograph.results.comparison import Comparison, Series
 from orograph.results.result import Result
 
 _RESAMPLES = 500
@@ -81,10 +83,40 @@ class GradientVariance(Result):
         drawn = np.maximum(squares - signal, 0.0) * (batches / (batches - 1)) ** 2
         return np.asarray(np.percentile(drawn, (2.5, 97.5), axis=0))
 
+    @staticmethod
+    def compared(each: Mapping[str, GradientVariance]) -> Comparison:
+        """Variances of several starts of one network, tensor by tensor; bars are 95 % intervals over batches.
+
+        Tensors without a gradient or without a norm (biases of zero, say) are left out.
+        """
+        first = next(iter(each.values()))
+        kept = np.any([one.scale_free > 0 for one in each.values()], axis=0)
+        numbers = np.arange(1, len(first.tensors) + 1, dtype=np.float64)[kept]
+        names = tuple(name for name, chosen in zip(first.tensors, kept, strict=True) if chosen)
+        series = {}
+        for name, one in each.items():
+            squared = one.weight_norm**2
+            low, high = one.interval()
+            half = (high - low) / 2
+            rows = np.stack([one.scale_free, one.variance])
+            spread = np.stack([half * squared, half])
+            values = np.where(rows > 0, rows, np.nan)[:, kept]
+            series[name] = Series(numbers, values, spread[:, kept], labels=names)
+        titles = ("V |w|², free of scale", "variance V of the gradient")
+        return Comparison(
+            across="tensor, in the order of the network",
+            quantities=titles,
+            series=series,
+            bars="95 % over batches",
+            logarithmic=titles,
+            provenance=first.provenance,
+        )
+
     def summary(self) -> str:
         noise = self.signal_to_noise[np.isfinite(self.signal_to_noise)]
         middle = f"{np.median(noise):.3g}" if len(noise) else "not known"
-        return (
-            f"gradients of {len(self.loss)} batches, {len(self.tensors)} tensors: signal to noise {middle} (median); "
-            f"scale-free variances differ by up to a factor of {self.spread:.3g} between tensors"
-        )
+        apart = "no tensor has both a gradient and a norm"
+        if np.isfinite(self.spread):
+            apart = f"scale-free variances differ by up to a factor of {self.spread:.3g} between tensors"
+        batches, tensors = len(self.loss), len(self.tensors)
+        return f"gradients of {batches} batches, {tensors} tensors: signal to noise {middle} (median); {apart}"

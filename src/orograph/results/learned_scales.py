@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orograph.basics.words import counted
+from orograph.results.comparison import Comparison, Series
 from orograph.results.result import Result, record
 
 _PLURAL = {"weight": "weights", "gain": "gains", "bias": "biases"}
@@ -79,6 +80,23 @@ class LearnedScales(Result):
         """The one scale that the scales of weights and gains amount to; NaN where one of them is 0."""
         found = self.scales[[role != "bias" for role in self.roles]]
         return float(np.exp(np.log(found).mean())) if len(found) and (found > 0).all() else float("nan")
+
+    def compared(self) -> Comparison:
+        """The learned scales, tensor by tensor in the order of the network."""
+        numbers = np.arange(1, len(self.tensors) + 1, dtype=np.float64)
+        series = {}
+        for role in dict.fromkeys(self.roles):
+            chosen = np.array([one == role for one in self.roles])
+            names = tuple(name for name, one in zip(self.tensors, self.roles, strict=True) if one == role)
+            series[_PLURAL[role]] = Series(numbers[chosen], self.scales[None, chosen], joined=False, labels=names)
+        series["as it was"] = Series(numbers, np.ones((1, len(numbers))))
+        return Comparison(
+            across="tensor, in the order of the network",
+            quantities=("scale",),
+            series=series,
+            logarithmic=("scale",) if (self.scales > 0).all() else (),
+            provenance=self.provenance,
+        )
 
     def summary(self) -> str:
         verb = "scaled" if self.applied else "would scale"
