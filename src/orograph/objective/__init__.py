@@ -6,6 +6,7 @@ from orograph.objective.criterion import Criterion, Terms, abyss
 from orograph.objective.measurement import Measurement
 from orograph.objective.objective import Objective
 from orograph.objective.settings import Settings
+from orograph.objective.views import Protocol, evaluate_views
 
 __all__ = [
     "Calibration",
@@ -14,8 +15,10 @@ __all__ = [
     "Measurement",
     "Objective",
     "Policy",
+    "Protocol",
     "Settings",
     "Terms",
     "abyss",
     "calibrate",
+    "evaluate_views",
 ]
