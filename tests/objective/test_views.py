@@ -14,7 +14,8 @@ from orograph.basics.errors import ModelError, UsageError
 from orograph.data import BatchList, Split, rescaled
 from orograph.models import MLP, VGG
 from orograph.objective import Objective, evaluate_views
-from orograph.objective.views import VIEWS, Looks, log_probabilities, ranks_of
+from orograph.objective.looks import VIEWS, Looks, log_probabilities
+from orograph.objective.views import ranks_of
 from orograph.results import Result, Views
 from orograph.weights import Weights
 
@@ -253,6 +254,7 @@ def test_a_result_is_saved_compared_and_told_in_words(tmp_path):
     assert "(40 examples, 20 views of each)" in crops.summary()
     assert dense.protocol_name == "dense at scale 40"
     assert "simonyan2015" in crops.cite()
+    assert crops._repr_html_() == f"<pre>{crops.summary()}</pre>"  # it has no picture
     gain = dense.better_than(crops)
     assert gain.value == pytest.approx(crops.top1.value - dense.top1.value)
     pairs = (crops.rank > 0).astype(float) - (dense.rank > 0)
