@@ -12,11 +12,35 @@ from typing import TYPE_CHECKING, Any
 from orograph._version import __version__
 
 if TYPE_CHECKING:
-    from orograph import connect, data, ensemble, initialize, landscape, models, report, results, studies, train
+    from orograph import (
+        connect,
+        data,
+        ensemble,
+        initialize,
+        landscape,
+        models,
+        objective,
+        report,
+        results,
+        studies,
+        train,
+    )
     from orograph.objective import Measurement, Objective
     from orograph.weights import Weights
 
-_PARTS = ("connect", "data", "ensemble", "initialize", "landscape", "models", "report", "results", "studies", "train")
+_PARTS = (
+    "connect",
+    "data",
+    "ensemble",
+    "initialize",
+    "landscape",
+    "models",
+    "objective",
+    "report",
+    "results",
+    "studies",
+    "train",
+)
 _NAMES = {"Objective": "objective", "Measurement": "objective", "Weights": "weights"}
 
 __all__ = [
@@ -30,6 +54,7 @@ __all__ = [
     "initialize",
     "landscape",
     "models",
+    "objective",
     "report",
     "results",
     "studies",

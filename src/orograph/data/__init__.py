@@ -4,9 +4,11 @@
 ``BatchList`` (ready-made batches); ``Augmentation`` makes random variants of a batch of images.
 """
 
-from orograph.data.augment import Augmentation, crop, cutout, flip
+from orograph.data.augment import Augmentation, crop, cutout, flip, jitter
+from orograph.data.colours import colour_axes, shift_colours
 from orograph.data.data import Data
 from orograph.data.loading import load
+from orograph.data.scaling import centre_crops, rescaled
 from orograph.data.sources import known
 from orograph.data.split import BatchList, Examples, Split
 from orograph.data.user import as_examples
@@ -18,9 +20,14 @@ __all__ = [
     "Examples",
     "Split",
     "as_examples",
+    "centre_crops",
+    "colour_axes",
     "crop",
     "cutout",
     "flip",
+    "jitter",
     "known",
     "load",
+    "rescaled",
+    "shift_colours",
 ]

@@ -1,6 +1,10 @@
 """Folders of pictures, one subfolder for each class: ``train/<class>/*.png`` with ``test/`` or ``val/`` beside it, or
 ``<class>/*`` alone, which is split 80/20 by class.
 
+ImageNet's folders are of the first kind, Caltech-256's of the second. Classes are called as their folders are, or by
+the words that belong to their catalogue numbers (see :mod:`orograph.data.class_names`). A folder around the class
+folders, as an archive unpacks into, is passed through.
+
 Every picture gets the size of the first one, or ``image_size`` x ``image_size``: the shorter side is scaled to fit,
 the longer one cropped around the centre. Pictures are in colour if any of them is. They come in a fixed random
 order, so that a look at the first ones shows every class.
@@ -16,6 +20,7 @@ from PIL import Image, ImageOps
 
 from orograph.basics.errors import DataError, UsageError
 from orograph.basics.seeds import generator
+from orograph.data.class_names import class_names
 from orograph.data.images import ImageData, LabelledImages
 from orograph.data.subset import train_test
 
@@ -35,7 +40,9 @@ def read_image_folder(folder: Path, seed: int, image_size: int | None = None) ->
         raise UsageError(f"image_size={image_size} must be at least 1 pixel")
     if not (folder / "train").is_dir():
         return _split_by_class(folder, seed, image_size)
-    test_folder = next((folder / name for name in TEST_FOLDERS if (folder / name).is_dir()), None)
+    test_folders = [folder / name for name in TEST_FOLDERS if (folder / name).is_dir()]
+    # ImageNet has a test folder too, of pictures without classes.
+    test_folder = next((place for place in test_folders if _class_folders(place)), next(iter(test_folders), None))
     if test_folder is None:
         raise DataError(f"{folder} has a train folder but neither test nor val; add one, or name {folder / 'train'}")
     train_files, test_files = _pictures(folder / "train"), _pictures(test_folder)
@@ -52,13 +59,13 @@ def read_image_folder(folder: Path, seed: int, image_size: int | None = None) ->
         folder.resolve().name,
         _with_channels(train, channels),
         _with_channels(test, channels),
-        tuple(train_files),
+        class_names(folder, tuple(train_files)),
         source=str(folder),
     )
 
 
 def _split_by_class(folder: Path, seed: int, image_size: int | None) -> ImageData:
-    files = _pictures(folder)
+    files = _pictures(_inside(folder))
     size = (image_size, image_size) if image_size else _size_of(next(iter(files.values()))[0])
     whole = _read(files, size)
     if len(whole.labels) < 2:
@@ -71,7 +78,7 @@ def _split_by_class(folder: Path, seed: int, image_size: int | None) -> ImageDat
         folder.resolve().name,
         LabelledImages(whole.pixels[train], whole.labels[train]),
         LabelledImages(whole.pixels[test], whole.labels[test]),
-        tuple(files),
+        class_names(folder, tuple(files)),
         source=str(folder),
     )
 
@@ -79,9 +86,7 @@ def _split_by_class(folder: Path, seed: int, image_size: int | None) -> ImageDat
 def _pictures(folder: Path) -> dict[str, list[Path]]:
     """The picture files of each class, classes and files by name; hidden and ``__MACOSX`` folders do not count."""
     files = {
-        entry.name: sorted(path for path in entry.rglob("*") if path.suffix.lower() in ENDINGS and path.is_file())
-        for entry in sorted(folder.iterdir())
-        if entry.is_dir() and not entry.name.startswith((".", "__"))
+        entry.name: sorted(path for path in entry.rglob("*") if _is_picture(path)) for entry in _class_folders(folder)
     }
     if not any(files.values()):
         raise DataError(
@@ -92,6 +97,26 @@ def _pictures(folder: Path) -> dict[str, list[Path]]:
         if not pictures:
             raise DataError(f"{folder / name} holds no pictures; add some or remove the class")
     return files
+
+
+def _class_folders(folder: Path) -> list[Path]:
+    return [entry for entry in sorted(folder.iterdir()) if entry.is_dir() and not entry.name.startswith((".", "__"))]
+
+
+def _inside(folder: Path) -> Path:
+    """The folder of the class folders: the only one in ``folder``, if it holds several with pictures and none itself.
+
+    Taken as a class, it would be the only one, and every picture would belong to it.
+    """
+    only = _class_folders(folder)
+    if len(only) != 1 or any(_is_picture(path) for path in only[0].iterdir()):
+        return folder
+    inner = [entry for entry in _class_folders(only[0]) if any(_is_picture(path) for path in entry.iterdir())]
+    return only[0] if len(inner) > 1 else folder
+
+
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in ENDINGS and path.is_file()
 
 
 def _read(files: dict[str, list[Path]], size: tuple[int, int]) -> LabelledImages:

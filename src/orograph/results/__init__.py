@@ -22,6 +22,7 @@ from orograph.results.scores import CalibratedNLL, Disagreement, Equivalent, Est
 from orograph.results.study import Claim, Panel, Section, StudyResult, Table, Verdict
 from orograph.results.surface import ProjectedPath, Surface
 from orograph.results.trajectory import Trajectory, random_walk_shares
+from orograph.results.views import Views
 from orograph.results.workers import Workers
 
 __all__ = [
@@ -73,6 +74,7 @@ __all__ = [
     "Temperature",
     "Trajectory",
     "Verdict",
+    "Views",
     "Workers",
     "load",
     "random_walk_shares",

@@ -17,7 +17,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from orograph.basics.errors import StoreError
+from orograph.basics.errors import StoreError, UsageError
 from orograph.basics.files import atomic_path
 from orograph.basics.keys import plain
 from orograph.results.citations import bibtex
@@ -105,9 +105,11 @@ class Result(ABC):
         return bibtex(self.provenance.citations)
 
     def _repr_html_(self) -> str:
-        return (
-            f"<pre>{html.escape(self.summary())}</pre>{self.figure().to_html(include_plotlyjs='cdn', full_html=False)}"
-        )
+        try:
+            picture = self.figure().to_html(include_plotlyjs="cdn", full_html=False)
+        except UsageError:  # this kind has no picture
+            picture = ""
+        return f"<pre>{html.escape(self.summary())}</pre>{picture}"
 
 
 def load(path: str | Path) -> Result:

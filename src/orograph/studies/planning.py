@@ -27,6 +27,10 @@ class Planner:
                 f"{subject.data['source']} has no images to vary at random; set --train.crop 0, and leave flip and "
                 "cutout out"
             )
+        if options.train.crop_to:
+            raise UsageError(
+                "a study's pictures are drawn over images of their own size; set --train.crop-to 0, and leave scale out"
+            )
         self.options, self.subject = replace(options, train=resolved(options.train, subject)), subject
         self.base = {"data": subject.data, "model": subject.model, "device": subject.device}
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from orograph.basics.errors import DataError, UsageError
-from orograph.data import Augmentation, BatchList, Examples, Split
+from orograph.data import Augmentation, BatchList, Examples, Split, centre_crops, colour_axes
 from orograph.data.structure import Batch, map_tensors
 from orograph.objective.batches import channels_last
 from orograph.objective.workspace import Workspace
@@ -40,7 +40,10 @@ class Batches:
         if recipe.augments:
             if examples.kind != "pair" or examples.inputs.dim() != 4:
                 raise UsageError("crop, flip and cutout need images of shape (n, channels, height, width)")
-            self._augmentation = Augmentation(recipe.crop, recipe.flip, recipe.cutout)
+            axes = colour_axes(examples.inputs) if recipe.colour else None
+            self._augmentation = Augmentation(
+                recipe.crop, recipe.flip, recipe.cutout, recipe.scale, recipe.crop_to, recipe.colour, axes
+            )
         self._examples = _prepared(examples, device, double=recipe.precision == "float64")
         self._device = device
         self._by_pixel = by_pixel
@@ -69,6 +72,23 @@ class Batches:
         if self._by_pixel:
             columns["inputs"] = channels_last(columns["inputs"])
         return columns["inputs"], columns.get("targets")
+
+
+def as_measured(tested: Examples, train: Examples, recipe: Recipe) -> Examples:
+    """The test examples as a network that is trained on crops sees them: their middles, at the middle of the scales.
+
+    So are images measured that are of the training images' size, or of another than the crop's. Those that have the
+    crop's size where the training images have not were prepared by whoever gave them, and stay as they are, and so
+    does everything where the recipe has no ``crop_to``.
+    """
+    if not recipe.crop_to:
+        return tested
+    if tested.kind != "pair" or tested.inputs.dim() != 4:
+        raise UsageError("crop_to needs images of shape (n, channels, height, width), to train and to measure on")
+    sides = tuple(tested.inputs.shape[2:])
+    if sides == (recipe.crop_to, recipe.crop_to) != tuple(train.inputs.shape[2:]):
+        return tested
+    return centre_crops(tested, recipe.crop_to, recipe.middle_scale)
 
 
 def takes_pixels(model: nn.Module, examples: Examples, device: torch.device) -> bool:

@@ -22,7 +22,7 @@ from orograph.data import Data, Examples, as_examples
 from orograph.objective import Criterion, Objective
 from orograph.objective.criterion import LossFunction
 from orograph.results import Provenance, Run
-from orograph.train.batches import Batches, takes_pixels
+from orograph.train.batches import Batches, as_measured, takes_pixels
 from orograph.train.carried import Carried, network_of
 from orograph.train.cycles import Cycles
 from orograph.train.folder import RunFolder
@@ -91,6 +91,11 @@ def fit(
     Notes
     -----
     The last batch of an epoch is the remainder; a remainder of one example joins the batch before it.
+
+    With ``Recipe(crop_to=)`` the network is built for images of that size, and measured on the middles of the test
+    images at the middle of the scales (see :func:`orograph.train.batches.as_measured`). Whatever measures the network
+    elsewhere takes the images it is given: :func:`orograph.data.centre_crops` makes the same ones, and
+    :func:`orograph.objective.evaluate_views` has the protocols of the paper.
     """
     recipe = Recipe() if recipe is None else recipe
     if not snapshot_every > 0:
@@ -101,6 +106,8 @@ def fit(
     asked = recipe.precision
     recipe, precision = settled(recipe, place)
     train, tested = _examples(data, test)
+    if tested is not None:
+        tested = as_measured(tested, train, recipe)
     if tested is None and recipe.accuracies:
         raise UsageError("stop_at_accuracy and checkpoint_accuracies need test examples to measure on")
     criterion = _criterion(recipe, loss)
@@ -119,7 +126,7 @@ def fit(
             # The network's own running statistics, as anybody who deploys it would get.
             options: dict[str, Any] = {"precision": precision, "device": place, "batchnorm": "frozen"}
             objective = Objective(model, tested, loss=criterion.loss, **options)
-        by_pixel = takes_pixels(network_of(model), train, place)
+        by_pixel = takes_pixels(network_of(model), as_measured(train.head(2), train.head(2), recipe), place)
         batches = Batches(train, recipe, streams, place, by_pixel=by_pixel)
         loop = Loop(model, recipe, streams, criterion, batches, place, cycles)
         if moments is not None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from orograph.basics.errors import UsageError, nearest
+from orograph.basics.scales import check_scale
 
 Optimizer = Literal["sgd", "adam", "adamw"]
 Schedule = Literal["constant", "step", "cosine", "linear", "one-cycle", "hold-decay"]
@@ -71,6 +72,12 @@ class Recipe:
     """Augmentation: mirror left to right at random."""
     cutout: int = 0
     """Augmentation: side in pixels of a square set to the mean at random."""
+    scale: tuple[int, int] | None = None
+    """Augmentation: lowest and highest length in pixels of the shorter side, drawn for each image; needs crop_to."""
+    crop_to: int = 0
+    """Augmentation: random crop inside the (rescaled) image, of this side in pixels: the size the network is for."""
+    colour: float = 0.0
+    """Augmentation: strength of a random colour added to the whole image, in the data's own spread; 0.1 in VGG."""
     precision: Precision | Literal["auto"] = "float32"
     """bf16 is autocast over float32 weights; float64 changes the network itself; auto: bf16 where it has units."""
     direction: Direction = "descend"
@@ -113,6 +120,9 @@ class Recipe:
         _within("label_smoothing", self.label_smoothing, 0, 1, open_above=True)
         _whole("crop", self.crop, 0)
         _whole("cutout", self.cutout, 0)
+        _whole("crop_to", self.crop_to, 0)
+        check_scale(self.scale, self.crop_to, self.crop)
+        _within("colour", self.colour, 0)
         _positive("measure_every", self.measure_every)
         for epoch in self.checkpoints:
             _within("checkpoints", epoch, 0, self.epochs)
@@ -137,7 +147,12 @@ class Recipe:
     @property
     def augments(self) -> bool:
         """Whether training images are varied at random."""
-        return bool(self.crop or self.flip or self.cutout)
+        return bool(self.crop or self.flip or self.cutout or self.crop_to or self.colour)
+
+    @property
+    def middle_scale(self) -> int | None:
+        """The scale that test images are measured at, halfway between the two; None: their own."""
+        return None if self.scale is None else sum(self.scale) // 2
 
     def reached(self, accuracy: float, target: float) -> bool:
         """Whether a measured ``accuracy`` is at ``target`` or beyond it, in this recipe's direction."""
