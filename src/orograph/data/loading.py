@@ -63,7 +63,8 @@ def load(
     Data
         8-bit images from files are float32 of shape (n, channels, height, width), standardised for each channel
         with the mean and standard deviation of the whole train set. Sentences are a
-        :class:`~orograph.data.TextData`, with the vocabularies of the whole train set. The user's own objects are not altered.
+        :class:`~orograph.data.TextData`, with the vocabularies of the whole train set. The user's own
+        objects are not altered.
 
     Raises
     ------
