@@ -138,6 +138,7 @@ class Attention(nn.Module):
     def __init__(self, dimension: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
+        self.scale = 1 / math.sqrt(dimension // heads)
         self.query = nn.Linear(dimension, dimension, bias=False)
         self.key = nn.Linear(dimension, dimension, bias=False)
         self.value = nn.Linear(dimension, dimension, bias=False)
@@ -149,15 +150,15 @@ class Attention(nn.Module):
         ``visible`` is bool of shape (n, T, S) or (n, 1, S) and must be true somewhere in each row.
         """
         memory = states if memory is None else memory
-        query, key, value = self._in_heads(self.query(states)), self.key(memory), self.value(memory)
-        answers = query @ self._in_heads(key).transpose(2, 3) / math.sqrt(query.shape[3])
-        shares = answers.masked_fill(~visible.unsqueeze(1), float("-inf")).softmax(3)
-        mixed: Tensor = self.output((shares @ self._in_heads(value)).transpose(1, 2).flatten(2))
+        query = self._in_heads(self.query(states)) * self.scale
+        key, value = self._in_heads(self.key(memory)), self._in_heads(self.value(memory))
+        answers = (query @ key.transpose(2, 3)).masked_fill(~visible.unsqueeze(1), float("-inf"))
+        mixed: Tensor = self.output((answers.softmax(3) @ value).transpose(1, 2).flatten(2))
         return mixed
 
     def _in_heads(self, states: Tensor) -> Tensor:
         """(n, T, d) as (n, heads, T, d / heads)."""
-        return states.view(*states.shape[:2], self.heads, -1).transpose(1, 2)
+        return states.view(states.shape[0], states.shape[1], self.heads, -1).transpose(1, 2)
 
 
 class Residual(nn.Module):
