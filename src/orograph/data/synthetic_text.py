@@ -1,8 +1,8 @@
 """A translation task without files: the translation of a sentence is its words in reverse order.
 
 Sentences of 3 to 20 words, each word one of 26 letters, lengths and words uniform at random. A network must look at a
-place that it computes from its own, which takes attention and cannot be had from frequent words: an untrained network
-and one that ignores the source stand at about log 26 = 3.26 nats a word, and a perfect one at 0.
+place that it computes from its own, which takes attention and cannot be had from frequent words: one that ignores the
+source stands near log 26 = 3.26 nats a letter, a perfect one at 0.
 """
 
 from __future__ import annotations
