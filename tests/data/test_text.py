@@ -188,6 +188,11 @@ def test_the_budget_is_an_option() -> None:
         load("copy-reverse", batch_tokens=0)
 
 
+def test_sentences_have_no_single_shape() -> None:
+    with pytest.raises(UsageError, match="copy-reverse holds sentences of different lengths"):
+        _ = load("copy-reverse", train_size=5, test_size=5).input_shape
+
+
 def test_text_comes_back_as_it_is_and_can_be_loaded_again() -> None:
     data = load("copy-reverse", train_size=50, test_size=10)
     assert load(data) is data

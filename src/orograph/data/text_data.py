@@ -38,6 +38,14 @@ class TextData(Data):
     references: tuple[Sentence, ...] = ()
 
     @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Raises UsageError: sentences differ in length."""
+        raise UsageError(
+            f"{self.name} holds sentences of different lengths, and this needs images or vectors of one shape; "
+            "use other data, such as digits"
+        )
+
+    @property
     def fingerprint(self) -> str:
         """24 hexadecimal digits of the batches of both sets and of the words that their numbers stand for."""
         return content_key([super().fingerprint, self.source_vocabulary, self.target_vocabulary])
