@@ -218,6 +218,7 @@ def test_a_single_class_is_enough_for_a_folder(tmp_path: Path) -> None:
 def test_known_names_have_a_line_each() -> None:
     names = dict(known())
     own = ["digits", "mnist", "fashion-mnist", "cifar10", "cifar100", "svhn", "svhn-extra", "tiny-imagenet"]
+    own += ["multi30k", "copy-reverse"]
     assert list(names) == own
     assert all(line and "\n" not in line for line in names.values())
 

@@ -1,7 +1,8 @@
 """Data held in memory: named sets, files, folders and the user's own datasets, all as one ``Data``.
 
 ``load`` is the door; ``Data`` has a ``train`` and a ``test`` set, each a ``Split`` (columns of tensors) or a
-``BatchList`` (ready-made batches); ``Augmentation`` makes random variants of a batch of images.
+``BatchList`` (ready-made batches); ``TextData`` are sentences and their translations; ``Augmentation`` makes random
+variants of a batch of images.
 """
 
 from orograph.data.augment import Augmentation, crop, cutout, flip, jitter
@@ -11,6 +12,7 @@ from orograph.data.loading import load
 from orograph.data.scaling import centre_crops, rescaled
 from orograph.data.sources import known
 from orograph.data.split import BatchList, Examples, Split
+from orograph.data.text_data import TextData
 from orograph.data.user import as_examples
 
 __all__ = [
@@ -19,6 +21,7 @@ __all__ = [
     "Data",
     "Examples",
     "Split",
+    "TextData",
     "as_examples",
     "centre_crops",
     "colour_axes",

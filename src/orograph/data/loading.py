@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from orograph.basics.errors import DataError, UsageError, nearest
 from orograph.basics.references import is_reference
 from orograph.basics.seeds import generator
-from orograph.data import arrays, cifar, folder, idx, svhn, tiny_imagenet, user
+from orograph.data import arrays, cifar, folder, idx, svhn, text, tiny_imagenet, user
 from orograph.data.data import Data, labels_of
 from orograph.data.digits import read_digits
 from orograph.data.download import download as download_source
@@ -17,6 +18,8 @@ from orograph.data.images import ImageData
 from orograph.data.sources import SOURCES, Source, cache, find, named_by, not_found
 from orograph.data.split import Examples
 from orograph.data.subset import sample, wanted
+from orograph.data.synthetic_text import copy_reverse
+from orograph.data.text_data import BATCH_TOKENS, ParallelText
 
 
 def load(
@@ -28,6 +31,7 @@ def load(
     root: str | Path | None = None,
     download: bool = True,
     image_size: int | None = None,
+    batch_tokens: int = BATCH_TOKENS,
 ) -> Data:
     """The data that ``source`` names or holds.
 
@@ -35,13 +39,15 @@ def load(
     ----------
     source : str, Path or object
         A name (:func:`known` lists them); an ``.npz`` file; a folder of IDX files, binary CIFAR files, SVHN's
-        MATLAB files, Tiny ImageNet or pictures in class folders; ``package.module:factory`` or ``file.py:factory``;
-        or an object: a ``Data``, or a pair (train, test) of datasets, loaders or pairs (inputs, targets). A name wins
-        over a folder of the same name: write ``./digits`` for the folder.
+        MATLAB files, Tiny ImageNet, pictures in class folders or text in two languages (``train.de``, ``train.en``);
+        ``package.module:factory`` or ``file.py:factory``; or an object: a ``Data``, or a pair (train, test) of
+        datasets, loaders or pairs (inputs, targets). A name wins over a folder of the same name: write ``./digits``
+        for the folder.
     train_size, test_size : int or float, optional
         How many examples to keep, or which share of them (a float in (0, 1]); sampled by class, in their order.
     seed : int
-        Decides the sample, and the 80/20 split where a source does not come with a test set.
+        Decides the sample, the 80/20 split where a source does not come with a test set, the order of batches of
+        text, and the sentences of copy-reverse.
     root : str or Path, optional
         Where a named source's files are looked for first, and downloaded to. Then come ``$OROGRAPH_DATA`` and the
         user's cache.
@@ -49,12 +55,16 @@ def load(
         Whether a named source that is not found may be downloaded.
     image_size : int, optional
         Side of the pictures in class folders, in pixels; the first picture's size by default.
+    batch_tokens : int
+        Most positions of the translations, padding included, in one batch of text.
 
     Returns
     -------
     Data
         8-bit images from files are float32 of shape (n, channels, height, width), standardised for each channel
-        with the mean and standard deviation of the whole train set. The user's own objects are not altered.
+        with the mean and standard deviation of the whole train set. Sentences are a
+        :class:`~orograph.data.TextData`, with the vocabularies of the whole train set. The user's own
+        objects are not altered.
 
     Raises
     ------
@@ -66,46 +76,49 @@ def load(
     found = _read(source, seed, root, download, image_size)
     if isinstance(found, ImageData):
         return found.standardised(train_size, test_size, seed)
+    if isinstance(found, ParallelText):
+        return found.in_batches(train_size, test_size, seed, batch_tokens)
     if train_size is None and test_size is None:
         return found
-    return Data(
+    return replace(
+        found,
         train=_subset(found.train, train_size, "train", seed),
         test=_subset(found.test, test_size, "test", seed),
-        name=found.name,
-        class_names=found.class_names,
-        mean=found.mean,
-        std=found.std,
     )
 
 
-def _read(source: Any, seed: int, root: str | Path | None, download: bool, image_size: int | None) -> ImageData | Data:
+def _read(
+    source: Any, seed: int, root: str | Path | None, download: bool, image_size: int | None
+) -> ImageData | ParallelText | Data:
     if not isinstance(source, (str, Path)):
         return user.data_from_object(source, seed=seed)
-    text, path = str(source), Path(source).expanduser()
-    if isinstance(source, str) and text in SOURCES:
-        return _read_named(SOURCES[text], root, download)
+    named, path = str(source), Path(source).expanduser()
+    if isinstance(source, str) and named in SOURCES:
+        return _read_named(SOURCES[named], seed, root, download)
     if path.is_dir():
         return _read_folder(path, seed, image_size)
     if path.is_file():
         if path.suffix == ".npz":
             return arrays.read_npz(path, seed)
         raise DataError(f"{path} is not a kind of data file orograph reads; give an .npz, a folder, or file.py:factory")
-    if is_reference(text):
-        return user.data_from_reference(text, seed)
-    if isinstance(source, Path) or os.sep in text or path.suffix:
-        raise UsageError(f"no such file or folder: {path}{nearest(text, SOURCES)}")
+    if is_reference(named):
+        return user.data_from_reference(named, seed)
+    if isinstance(source, Path) or os.sep in named or path.suffix:
+        raise UsageError(f"no such file or folder: {path}{nearest(named, SOURCES)}")
     raise UsageError(
-        f"unknown data {text!r}{nearest(text, SOURCES)}; use {', '.join(SOURCES)}, a folder, an .npz file or "
+        f"unknown data {named!r}{nearest(named, SOURCES)}; use {', '.join(SOURCES)}, a folder, an .npz file or "
         "package.module:factory"
     )
 
 
-def _read_named(source: Source, root: str | Path | None, download: bool) -> ImageData:
+def _read_named(source: Source, seed: int, root: str | Path | None, download: bool) -> ImageData | ParallelText:
     if source.layout == "digits":
         return read_digits()
+    if source.layout == "copy-reverse":
+        return copy_reverse(seed)
     place = find(source, root)
     if place is None:
-        if not download:
+        if not download or not source.downloads:
             raise not_found(source, root)
         place = download_source(source, Path(root).expanduser() if root else cache())
     if source.layout == "idx":
@@ -116,10 +129,12 @@ def _read_named(source: Source, root: str | Path | None, download: bool) -> Imag
         return cifar.read_cifar100_folder(place, source.name)
     if source.layout == "svhn":
         return svhn.read_svhn_folder(place, source.name, extra=svhn.EXTRA_FILE in source.files)
+    if source.layout == "text":
+        return text.read_text_folder(place, source.name)
     return tiny_imagenet.read_tiny_imagenet_folder(place, source.name)
 
 
-def _read_folder(path: Path, seed: int, image_size: int | None) -> ImageData:
+def _read_folder(path: Path, seed: int, image_size: int | None) -> ImageData | ParallelText:
     name = path.resolve().name
     if idx.is_idx_folder(path):
         owner = named_by(path)
@@ -132,6 +147,8 @@ def _read_folder(path: Path, seed: int, image_size: int | None) -> ImageData:
         return svhn.read_svhn_folder(path, name)
     if tiny_imagenet.is_tiny_imagenet_folder(path):
         return tiny_imagenet.read_tiny_imagenet_folder(path, name)
+    if text.is_text_folder(path):
+        return text.read_text_folder(path, name)
     return folder.read_image_folder(path, seed, image_size)
 
 

@@ -16,6 +16,7 @@ from orograph.basics.errors import DataError
 from orograph.data.cifar import CIFAR10_NAMES, CIFAR10_TEST, CIFAR10_TRAIN
 from orograph.data.idx import TEST_FILES, TRAIN_FILES
 from orograph.data.svhn import DIGITS, EXTRA_FILE, TEST_FILE, TRAIN_FILE
+from orograph.data.text import MULTI30K_FILES
 from orograph.data.tiny_imagenet import ANNOTATIONS_FILE, CLASSES_FILE
 
 IDX_FILES = (*TRAIN_FILES, *TEST_FILES)
@@ -29,17 +30,19 @@ class Source:
     """One named data set.
 
     ``folders`` are the subfolders of a data root it may lie in, the canonical one first; ``files`` must all be
-    there (an IDX file also as ``.gz``); ``downloads`` maps each file under ``url`` to its MD5.
+    there (an IDX or text file also as ``.gz``); ``downloads`` maps each file under ``url`` to its MD5, and is empty
+    where the user brings the files, from ``origin``.
     """
 
     name: str
     description: str
-    layout: Literal["digits", "idx", "cifar10", "cifar100", "svhn", "tiny-imagenet"]
+    layout: Literal["digits", "idx", "cifar10", "cifar100", "svhn", "tiny-imagenet", "text", "copy-reverse"]
     class_names: tuple[str, ...] = ()
     folders: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     url: str = ""
     downloads: Mapping[str, str] = field(default_factory=dict)
+    origin: str = ""
 
     def missing(self, folder: Path) -> list[str]:
         """The files that are not in ``folder``, empty if it is complete."""
@@ -144,6 +147,19 @@ SOURCES: dict[str, Source] = {
             url="http://cs231n.stanford.edu",
             downloads={"tiny-imagenet-200.zip": "90528d7ca1a48142e341f4ef8d21d0de"},
         ),
+        Source(
+            name="multi30k",
+            description="29,000 captions of pictures in German and English, tested on test_2016_flickr; no download",
+            layout="text",
+            folders=("multi30k",),
+            files=MULTI30K_FILES,
+            origin="data/task1/raw of https://github.com/multi30k/dataset",
+        ),
+        Source(
+            name="copy-reverse",
+            description="11,000 sentences of random letters, to be given back in reverse; made from the seed",
+            layout="copy-reverse",
+        ),
     )
 }
 
@@ -190,17 +206,18 @@ def own_copy(source: Source, place: Path) -> str:
 
 def not_found(source: Source, root: str | Path | None) -> DataError:
     """The error that says which files are missing and where to put them."""
+    downloads = bool(source.downloads)
     for folder in _candidates(source, root):
         missing = source.missing(folder)
         if len(missing) < len(source.files):
+            add = "add what is missing or allow the download" if downloads else f"add them from {source.origin}"
             return DataError(
-                f"{source.name}: {folder} lacks {', '.join(missing)}; add what is missing or allow the download "
+                f"{source.name}: {folder} lacks {', '.join(missing)}; {add} "
                 "(or give the folder's path as the data, to use the files that are there)"
             )
     looked = ", ".join(str(place) for place in places(root))
-    return DataError(
-        f"{source.name} is in none of {looked}; allow the download, or {own_copy(source, places(root)[0])}"
-    )
+    remedy = "allow the download, or" if downloads else f"they come from {source.origin}:"
+    return DataError(f"{source.name} is in none of {looked}; {remedy} {own_copy(source, places(root)[0])}")
 
 
 def _candidates(source: Source, root: str | Path | None) -> list[Path]:

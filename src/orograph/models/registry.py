@@ -7,7 +7,7 @@ own are named ``package.module:factory`` or ``file.py:factory``, or handed over 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cache
@@ -27,12 +27,13 @@ from orograph.models.preresnet import PreResNet
 from orograph.models.resnet18 import ResNet18
 from orograph.models.resnet_cifar import CifarResNet
 from orograph.models.sizes import ImageSize
+from orograph.models.transformer import Transformer
 from orograph.models.vgg import VGG
 from orograph.models.wide_resnet import WideResNet
 
 
 class FitsData(Protocol):
-    """What :func:`build` asks of a data set: how many classes it has, and the shape of one input."""
+    """What :func:`build` asks of images and vectors: how many classes there are, and the shape of one input."""
 
     @property
     def classes(self) -> int: ...
@@ -43,19 +44,33 @@ class FitsData(Protocol):
         ...
 
 
+class FitsText(Protocol):
+    """What :func:`build` asks of sentences and their translations: the words of both languages."""
+
+    @property
+    def source_vocabulary(self) -> Sequence[str]: ...
+
+    @property
+    def target_vocabulary(self) -> Sequence[str]: ...
+
+
+# What the data decide of a network.
+_IMAGE_SIZES = ("classes", "channels", "image_size")
+_TEXT_SIZES = ("source_words", "target_words")
+
+
 @dataclass(frozen=True)
 class _Use:
     """A data set on which a network's size is quoted."""
 
     name: str
-    classes: int
-    channels: int
-    image_size: int
+    sizes: Mapping[str, int]
 
 
-_DIGITS = _Use("8x8 digits", 10, 1, 8)
-_CIFAR10 = _Use("CIFAR-10", 10, 3, 32)
-_IMAGENET = _Use("224x224 ImageNet", 1000, 3, 224)
+_DIGITS = _Use("8x8 digits", {"classes": 10, "channels": 1, "image_size": 8})
+_CIFAR10 = _Use("CIFAR-10", {"classes": 10, "channels": 3, "image_size": 32})
+_IMAGENET = _Use("224x224 ImageNet", {"classes": 1000, "channels": 3, "image_size": 224})
+_MULTI30K = _Use("Multi30k", {"source_words": 7857, "target_words": 5977})
 
 
 @dataclass(frozen=True)
@@ -71,9 +86,14 @@ class _Network:
     preset: Mapping[str, Any] = field(default_factory=dict)
     uses: tuple[_Use, ...] = (_CIFAR10,)
 
+    @property
+    def takes_text(self) -> bool:
+        """Whether it is for sentences rather than images."""
+        return "source_words" in inspect.signature(self.factory).parameters
+
     def options(self) -> list[str]:
         """Names of the options that a caller may still choose."""
-        taken = {"classes", "channels", "image_size", *self.fixed}
+        taken = {*_IMAGE_SIZES, *self.fixed}
         return [name for name in inspect.signature(self.factory).parameters if name not in taken]
 
     def arguments(self) -> dict[str, Any]:
@@ -115,6 +135,9 @@ def _table() -> dict[str, _Network]:
     table["densenet100"] = _Network(DenseNet, f"{dense} 24", {"depth": 100}, {"growth": 24})
     compressed = {"depth": 100, "bottleneck": True, "compression": 0.5}
     table["densenet100-bc"] = _Network(DenseNet, f"{dense} 12, bottlenecks and compression", compressed)
+    source = "Vaswani et al. 2017, encoder and decoder of 6 layers for translation"
+    table["transformer"] = _Network(Transformer, source, uses=(_MULTI30K,))
+    table["transformer-pre"] = _Network(Transformer, f"{source}, pre-norm", {"norm": "pre"}, uses=(_MULTI30K,))
     return table
 
 
@@ -131,8 +154,7 @@ def _described() -> dict[str, str]:
         counts = []
         for use in network.uses:
             with torch.device("meta"):
-                sizes = {"classes": use.classes, "channels": use.channels, "image_size": use.image_size}
-                module = network.factory(**network.arguments(), **sizes)
+                module = network.factory(**network.arguments(), **use.sizes)
             counts.append(f"{sum(value.numel() for value in module.parameters()):,} parameters on {use.name}")
         lines[name] = f"{network.source}; {', '.join(counts)}"
     return lines
@@ -145,7 +167,7 @@ def known() -> dict[str, str]:
 
 def build(
     name: str | nn.Module | Callable[..., nn.Module],
-    data: FitsData | None = None,
+    data: FitsData | FitsText | None = None,
     *,
     classes: int | None = None,
     channels: int | None = None,
@@ -158,9 +180,11 @@ def build(
     Parameters
     ----------
     name: one of :func:`known`; ``package.module:factory`` or ``file.py:factory``; a factory; or an ``nn.Module``,
-        which comes back as it is. A factory is called with those of ``data, classes, channels, image_size`` that
-        its signature names and that are known here, and with all ``options``.
-    data: anything with ``.classes`` and ``.input_shape``, (channels, height, width) or (features,).
+        which comes back as it is. A factory is called with those of ``data, classes, channels, image_size``, or for
+        text ``data, source_words, target_words``, that its signature names and that are known here, and with all
+        ``options``.
+    data: anything with ``.classes`` and ``.input_shape``, (channels, height, width) or (features,); or sentences,
+        with ``.source_vocabulary`` and ``.target_vocabulary``.
     classes, channels, image_size: what to use in place of the data's; without data, those left out are the
         network's defaults (CIFAR-10's: 10, 3, 32). Vectors count as ``channels`` features without image size.
     seed: draw the initial values from this seed, whatever the global random state, which stays untouched.
@@ -172,7 +196,7 @@ def build(
     UsageError
         Unknown name, unknown option or an option out of range.
     ModelError
-        The network cannot take such images, or the factory returned something else than an ``nn.Module``.
+        The network cannot take such images or sentences, or the factory returned something else than an ``nn.Module``.
 
     Examples
     --------
@@ -185,11 +209,12 @@ def build(
             raise UsageError(f"{next(iter(options))!r} is an option for a factory; this network is already built")
         return name
 
-    shape = _shape(data, classes, channels, image_size)
+    sizes = {"classes": classes, "channels": channels, "image_size": image_size}
+    given = {size: value for size, value in sizes.items() if value is not None}
     if isinstance(name, str) and not is_reference(name):
-        factory, arguments = _own(name, data, shape, options)
+        factory, arguments = _own(name, data, given, options)
     else:
-        factory, arguments = _yours(name, data, shape, options)
+        factory, arguments = _yours(name, data, given, options)
 
     with nullcontext() if seed is None else isolated_randomness(derive(seed, "initial values")):
         try:
@@ -204,13 +229,14 @@ def build(
     return network
 
 
-def _shape(
-    data: FitsData | None, classes: int | None, channels: int | None, image_size: ImageSize | None
-) -> dict[str, Any]:
-    """What the caller or the data say of classes, channels and image size; image size None for vectors.
+def _shape(data: FitsData | FitsText | None) -> dict[str, Any]:
+    """What the data say of classes, channels and image size (None for vectors), or of two vocabularies.
 
-    Data of another kind (a loader, sentences) says nothing here: that matters only to orograph's own networks.
+    Data of another kind (a loader, say) say nothing here: that matters only to orograph's own networks.
     """
+    source, target = (getattr(data, name, None) for name in ("source_vocabulary", "target_vocabulary"))
+    if source is not None and target is not None:
+        return dict(zip(_TEXT_SIZES, (len(source), len(target)), strict=True))
     shape: dict[str, Any] = {}
     if getattr(data, "classes", None) is not None:
         shape["classes"] = getattr(data, "classes", None)
@@ -222,12 +248,13 @@ def _shape(
         shape |= {"channels": sizes[0], "image_size": None}
     elif len(sizes) == 3:
         shape |= {"channels": sizes[0], "image_size": sizes[1] if sizes[1] == sizes[2] else sizes[1:]}
-    given = {"classes": classes, "channels": channels, "image_size": image_size}
-    return shape | {name: value for name, value in given.items() if value is not None}
+    return shape
 
 
-def _check_known(name: str, data: FitsData, shape: dict[str, Any]) -> None:
+def _check_known(name: str, data: FitsData | FitsText, shape: dict[str, Any]) -> None:
     """Data that says too little must not silently get a network for CIFAR-10."""
+    if "source_words" in shape:
+        raise ModelError(f"{name} takes images, and the data are sentences ({type(data).__name__}); use 'transformer'")
     if "classes" not in shape:
         raise UsageError(
             f"{name} needs to know .classes, which the data ({type(data).__name__}) has not; give classes="
@@ -240,7 +267,7 @@ def _check_known(name: str, data: FitsData, shape: dict[str, Any]) -> None:
 
 
 def _own(
-    name: str, data: FitsData | None, shape: dict[str, Any], options: dict[str, Any]
+    name: str, data: FitsData | FitsText | None, given: dict[str, Any], options: dict[str, Any]
 ) -> tuple[Callable[..., nn.Module], dict[str, Any]]:
     if name not in _NETWORKS:
         other = _OTHER_NAMES.get(name.lower().replace("-", "").replace("_", ""), name.lower())
@@ -248,20 +275,32 @@ def _own(
         raise UsageError(
             f"no network is called {name!r}{hint}; yours are 'package.module:factory' or 'file.py:factory'"
         )
-    if data is not None:
-        _check_known(name, data, shape)
     network = _NETWORKS[name]
-    for option in options:
+    for option in (*options, *(given if network.takes_text else ())):
         if option not in network.options():
             valid = ", ".join(network.options())
             raise UsageError(f"{name} has no option {option!r}{nearest(option, network.options())}; it has {valid}")
+    shape = _shape(data) | given
+    if network.takes_text:
+        words = {size: count for size, count in (shape | options).items() if size in _TEXT_SIZES}
+        if len(words) < 2:
+            raise ModelError(
+                f"{name} takes sentences and their translations, such as data.load('multi30k'); give data with two "
+                "vocabularies, or source_words= and target_words="
+            )
+        return network.factory, {**network.arguments(), **words, **options}
+    if data is not None:
+        _check_known(name, data, shape)
     if shape.get("image_size", 0) is None and network.factory is not MLP:
         raise ModelError(f"{name} takes images, and the data has vectors of {shape['channels']} features; use 'mlp'")
     return network.factory, {**network.arguments(), **shape, **options}
 
 
 def _yours(
-    name: str | Callable[..., nn.Module], data: FitsData | None, shape: dict[str, Any], options: dict[str, Any]
+    name: str | Callable[..., nn.Module],
+    data: FitsData | FitsText | None,
+    given: dict[str, Any],
+    options: dict[str, Any],
 ) -> tuple[Callable[..., nn.Module], dict[str, Any]]:
     factory = load_reference(name) if isinstance(name, str) else name
     if isinstance(factory, nn.Module):
@@ -284,7 +323,7 @@ def _yours(
     for option in options:
         if option not in by_name and not takes_any:
             raise UsageError(f"{_called(name)} has no option {option!r}{nearest(option, by_name)}")
-    offered = {"data": data, **shape}
+    offered = {"data": data, **_shape(data), **given}
     arguments = {key: value for key, value in offered.items() if key in by_name and value is not None} | options
     try:
         signature.bind(**arguments)
