@@ -2,6 +2,16 @@
 
 from orograph.results.alignment import Alignment, FrozenAxis
 from orograph.results.comparison import Comparison, Series
+from orograph.results.diagnosis import (
+    Diagnosis,
+    Evidence,
+    Finding,
+    Histograms,
+    LayerReading,
+    ParameterReading,
+    StageRecord,
+    Trial,
+)
 from orograph.results.distances import Distances
 from orograph.results.evaluation import Evaluation
 from orograph.results.gradient_variance import GradientVariance
@@ -35,16 +45,21 @@ __all__ = [
     "Comparison",
     "Control",
     "Cost",
+    "Diagnosis",
     "Disagreement",
     "Distances",
     "Economy",
     "Equivalent",
     "Estimate",
     "Evaluation",
+    "Evidence",
+    "Finding",
     "Forecast",
     "FrozenAxis",
     "GradientVariance",
+    "Histograms",
     "Initialization",
+    "LayerReading",
     "LayerScale",
     "LayerScales",
     "LearnedScales",
@@ -53,6 +68,7 @@ __all__ = [
     "Member",
     "MemorySplit",
     "Panel",
+    "ParameterReading",
     "Path",
     "Polyline",
     "PowerLaw",
@@ -67,12 +83,14 @@ __all__ = [
     "Section",
     "Series",
     "Setting",
+    "StageRecord",
     "StudyResult",
     "Summary",
     "Surface",
     "Table",
     "Temperature",
     "Trajectory",
+    "Trial",
     "Verdict",
     "Views",
     "Workers",

@@ -1,0 +1,7 @@
+"""Why a network does not train: the doctor examines copies, the monitor watches a loop of your own."""
+
+from orograph.diagnose.doctor import doctor
+from orograph.diagnose.shadow import Run
+from orograph.diagnose.watching import watching
+
+__all__ = ["Run", "doctor", "watching"]

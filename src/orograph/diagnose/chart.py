@@ -1,0 +1,127 @@
+"""All that is known of a patient, and what a suspicion is made of."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from orograph.diagnose.patient import Copy, Patient
+from orograph.diagnose.probe import Probe
+from orograph.diagnose.shadow import Run
+from orograph.diagnose.thresholds import threshold
+from orograph.results.diagnosis import Evidence, Severity
+
+Needs = Literal["nothing", "harm", "proof"]
+_ORDER = "WDLIAO"
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A change to a copy: ``apply`` makes it, ``ordinary`` leaves the user's own step out (which it replaces)."""
+
+    name: str
+    apply: Callable[[Copy], None]
+    ordinary: bool = False
+
+
+@dataclass
+class Suspicion:
+    """A finding before it is proved.
+
+    ``needs``: "nothing", where it is a fault whatever comes of it; "harm", where it counts only if the network does not
+    train; "proof", where it counts only if the edit helps. ``explains``: what it accounts for.
+    """
+
+    id: str
+    title: str
+    severity: Severity
+    confidence: float
+    cause: str
+    prescription: str
+    code: str = ""
+    where: str = ""
+    stage: int = 0
+    step: int = 0
+    evidence: tuple[Evidence, ...] = ()
+    explains: tuple[str, ...] = ()
+    limits: str = ""
+    edit: Edit | None = None
+    needs: Needs = "nothing"
+
+    @property
+    def rank(self) -> int:
+        """Root causes first: wiring, data, loss, initialisation, architecture, optimisation."""
+        return _ORDER.index(self.id[0])
+
+
+@dataclass
+class Chart:
+    """What is known: the patient, the probe before training and the shadow run (None before it)."""
+
+    patient: Patient
+    probe: Probe
+    run: Run | None = None
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def learned(self) -> float:
+        """The share of the baseline's loss (else of the first) that was gone at the end of the shadow run."""
+        return _learned(self, self.run)
+
+    @property
+    def quality(self) -> float:
+        """How good the answers on the probe were at the end, 0 to 1; -1 where the run broke down."""
+        return quality_of(self.run)
+
+    @property
+    def trains(self) -> bool:
+        """Whether the shadow run learned something that a constant answer does not know."""
+        return self.works(self.run)
+
+    @property
+    def fails(self) -> bool:
+        """Whether it broke down or learned nothing at all."""
+        run = self.run
+        if run is None:
+            return False
+        if run.stopped is not None:
+            return True
+        low = threshold("not_learned")
+        return not self.works(run) and quality_of(run) < low and _learned(self, run) < low
+
+    def works(self, run: Run | None) -> bool:
+        """The same of any run on the same probe."""
+        if run is None or run.stopped is not None:
+            return False
+        enough = threshold("learned")
+        return quality_of(run) >= enough or _learned(self, run) >= enough
+
+    def gain(self, run: Run) -> float:
+        """How much better a run came out than the user's, in quality (0 to 1)."""
+        return max(_score(self, run), -1.0) - max(_score(self, self.run), -1.0)
+
+
+def quality_of(run: Run | None) -> float:
+    """The quality at the end of a run, -1 where it broke down; NaN for none."""
+    if run is None or not run.glances:
+        return float("nan")
+    return -1.0 if run.stopped is not None else run.glances[-1].quality
+
+
+def _score(chart: Chart, run: Run | None) -> float:
+    quality = quality_of(run)
+    return quality if math.isfinite(quality) else _learned(chart, run)
+
+
+def _learned(chart: Chart, run: Run | None) -> float:
+    if run is None or not run.glances:
+        return float("nan")
+    if run.stopped is not None:
+        return -1.0
+    baseline = chart.probe.task.baseline
+    before = baseline if math.isfinite(baseline) and baseline > 0 else run.start
+    if not (math.isfinite(before) and before != 0):
+        return float("nan")
+    return (before - run.end) / abs(before)

@@ -1,0 +1,222 @@
+"""``doctor``: why a network does not train, with evidence, and a change that was seen to help.
+
+Stages: 0 the wiring is read; 1 one batch goes through a copy; 2 a copy is trained by the user's own steps; 3 each
+prescription is tried on a copy with the same batches and seeds. The user's objects come out as they went in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from orograph.basics.errors import ModelError, OrographError, UsageError
+from orograph.basics.seeds import isolated_randomness
+from orograph.data.structure import batch_length
+from orograph.diagnose.chart import Chart
+from orograph.diagnose.losses import Loss
+from orograph.diagnose.patient import Patient, Step, gather
+from orograph.diagnose.probe import look_at
+from orograph.diagnose.proving import Proving
+from orograph.diagnose.rules_data import data
+from orograph.diagnose.rules_data import loss as loss_rules
+from orograph.diagnose.rules_run import running, update_sizes
+from orograph.diagnose.rules_start import architecture, start
+from orograph.diagnose.rules_wiring import wiring
+from orograph.diagnose.shadow import Run, train
+from orograph.diagnose.thresholds import version
+from orograph.results.diagnosis import Diagnosis, Finding, ParameterReading, StageRecord, Verdict
+from orograph.results.provenance import Provenance
+
+_STEPS = 60
+_MORE = 180
+_PROBE = 256
+
+
+def doctor(
+    model: nn.Module,
+    loader: Any,
+    *,
+    loss: str | nn.Module | Callable[..., Any] = "cross_entropy",
+    optimizer: Optimizer | None = None,
+    step: Step | None = None,
+    steps: int = _STEPS,
+    batch_size: int = 64,
+    seconds: float = 20.0,
+    seed: int = 0,
+) -> Diagnosis:
+    """Examine why ``model`` does not train on ``loader``, or that it does.
+
+    Parameters
+    ----------
+    model : in the mode in which the training loop has it; on its device
+    loader : what the loop iterates over: a DataLoader or any other source of batches that can be read twice, a list of
+        batches, a Dataset, a pair (inputs, targets), or ``Data``
+    loss : "cross_entropy", "mse", a module or function of (outputs, targets), or a function of (model, batch)
+    optimizer : the user's; None: Adam with rate 1e-3 stands in
+    step : the user's own training step, ``step(model, batch, optimizer)`` (arguments are also found by their names:
+        inputs, targets, loss, index), which returns the loss. None is zero_grad, loss, backward, step.
+    steps : of the shadow run; it goes on to three times as many where it is too early to tell
+    batch_size : where the data are not batches yet
+    seconds : about how long one run of steps may take; a slower network is given fewer steps
+
+    Returns
+    -------
+    Diagnosis
+        ``findings`` in the order of root causes; none for a healthy network.
+
+    Raises
+    ------
+    UsageError
+        No data, no parameters, or arguments of other kinds. What is wrong with the network itself is a finding, also
+        that it fails.
+    """
+    _check(model, steps)
+    first = next(model.parameters())
+    patient_loss = Loss(loss)
+    stages: list[StageRecord] = []
+    with isolated_randomness(seed):
+        batches = gather(loader, _MORE, first.device, first.dtype, seed=seed, size=batch_size)
+        patient = Patient(model, batches, patient_loss, optimizer, step)
+        examination = _Examination(patient, steps, seconds, seed, stages)
+        try:
+            findings, chart = examination.all()
+        except ModelError as error:
+            return _failed(error, stages, seed)
+    return _diagnosis(findings, chart, stages, seed)
+
+
+class _Examination:
+    """The stages in order."""
+
+    def __init__(self, patient: Patient, steps: int, seconds: float, seed: int, stages: list[StageRecord]) -> None:
+        self.patient, self.steps, self.seconds, self.seed, self.stages = patient, steps, seconds, seed, stages
+        self.probe = _probe_batches(patient.batches)
+
+    def all(self) -> tuple[list[Finding], Chart]:
+        with self._stage("one batch"), _copied(self.patient) as made:
+            probe = look_at(made, self.patient.batches[: max(_STEPS // 2, 8)])
+        chart = Chart(self.patient, probe)
+        chart.notes["period"] = len({id(batch) for batch in self.patient.batches})
+        with self._stage("shadow run"):
+            chart.run = self._shadow(chart)
+        with self._stage("wiring and rules"):
+            suspicions = [*wiring(chart), *data(chart), *loss_rules(chart), *start(chart), *architecture(chart),
+                          *running(chart)]  # fmt: skip
+        with self._stage("proof"), torch.enable_grad():
+            proving = Proving(chart, self.probe, len(chart.run.losses) or self.steps, self.seconds, self.seed)
+            findings = proving.findings(suspicions)
+        return findings, chart
+
+    def _shadow(self, chart: Chart) -> Run:
+        patient = self.patient
+        if patient.optimizer is None or chart.probe.detached:
+            return Run()
+        task = chart.probe.task
+        with patient.copy() as made, torch.enable_grad():
+            run = train(made, patient.batches, self.probe, task, steps=self._affordable(), seed=self.seed)
+        chart.run = run
+        if run.stopped is None and not chart.trains and run.seconds < self.seconds / 3:
+            with patient.copy() as made, torch.enable_grad():
+                run = train(made, patient.batches, self.probe, task, steps=3 * self.steps, seed=self.seed)
+        return run
+
+    def _affordable(self) -> int:
+        """As many steps as fit into the time, by the first batch's pass."""
+        with self.patient.copy(own_step=False) as made, torch.enable_grad():
+            began = perf_counter()
+            try:
+                made.train(self.patient.batches[0], 0)
+            except Exception:
+                return self.steps
+            spent = perf_counter() - began
+        return max(min(self.steps, int(self.seconds / max(spent, 1e-6))), 20)
+
+    @contextmanager
+    def _stage(self, name: str) -> Iterator[None]:
+        began = perf_counter()
+        try:
+            yield
+        finally:
+            self.stages.append(StageRecord(name, perf_counter() - began))
+
+
+@contextmanager
+def _copied(patient: Patient) -> Iterator[Any]:
+    if patient.optimizer is not None:
+        with patient.copy(own_step=False) as made:
+            yield made
+        return
+    # Everything is frozen: a copy without an optimiser can still be looked at.
+    import copy
+
+    from orograph.diagnose.patient import Copy
+
+    yield Copy(copy.deepcopy(patient.model), torch.optim.SGD([torch.zeros(1)], lr=0.0), patient.loss, None)
+
+
+def _probe_batches(batches: list[Any]) -> list[Any]:
+    """The first batches, until they hold 256 examples, 8 at most."""
+    found: list[Any] = []
+    count = 0
+    for batch in batches[:8]:
+        found.append(batch)
+        count += batch_length(batch)
+        if count >= _PROBE:
+            break
+    return found
+
+
+def _check(model: Any, steps: int) -> None:
+    if not isinstance(model, nn.Module):
+        raise UsageError(f"the doctor examines an nn.Module, not a {type(model).__name__}")
+    if not any(True for _ in model.parameters()):
+        raise UsageError("the network has no parameters, so there is nothing to train")
+    if steps < 1:
+        raise UsageError(f"the shadow run needs at least one step, not {steps}")
+
+
+def _failed(error: OrographError, stages: list[StageRecord], seed: int) -> Diagnosis:
+    """A network that cannot run is diagnosed by that."""
+    finding = Finding(
+        id="W11",
+        title="the network or its loss fails on the first batch",
+        severity="critical",
+        confidence=1.0,
+        cause=str(error),
+        prescription="mend this first; everything else comes after it",
+        stage=1,
+    )
+    return Diagnosis(findings=(finding,), verdict="not run", stages=tuple(stages), provenance=_provenance(seed, {}))
+
+
+def _diagnosis(findings: list[Finding], chart: Chart, stages: list[StageRecord], seed: int) -> Diagnosis:
+    run = chart.run
+    verdict: Verdict = "not run"
+    if run is not None and (run.losses or run.error):
+        verdict = "trains" if chart.trains else "does not train" if chart.fails else "unclear"
+    sizes = {} if run is None else update_sizes(run)
+    parameters = tuple(
+        ParameterReading(**{**vars(one), "update_ratio": sizes.get(one.parameter, float("nan"))})
+        for one in chart.probe.parameters
+    )
+    return Diagnosis(
+        findings=tuple(findings),
+        verdict=verdict,
+        stages=tuple(stages),
+        task=chart.probe.task.words,
+        loss=np.array([] if run is None else run.losses, dtype=np.float64),
+        layers=tuple(chart.probe.layers),
+        parameters=parameters,
+        provenance=_provenance(seed, {"steps": 0 if run is None else len(run.losses)}),
+    )
+
+
+def _provenance(seed: int, options: dict[str, Any]) -> Provenance:
+    return Provenance(method="doctor", seeds={"seed": seed}, options={**options, "thresholds": version()})

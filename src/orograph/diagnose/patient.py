@@ -1,0 +1,295 @@
+"""The user's network, data, loss and optimiser, and copies of them to examine: the originals are never touched.
+
+A copy is deep, network and optimiser together, so that the optimiser's moments and groups go with the parameters. The
+user's own ``step`` is called with the copy. A step that reaches the originals by itself (a closure, a method of a
+trainer) cannot be copied; then the originals run, and every bit of them is put back afterwards.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from orograph.basics.errors import ModelError, UsageError
+from orograph.basics.seeds import isolated_randomness
+from orograph.data.structure import batch_length, map_tensors
+from orograph.diagnose.losses import Loss
+
+Step = Callable[..., Any]
+_NAMES = {
+    "model": ("model", "net", "network", "module", "m"),
+    "batch": ("batch", "data", "sample", "examples", "b"),
+    "optimizer": ("optimizer", "optimiser", "opt", "optim"),
+    "loss": ("loss", "criterion", "loss_fn", "loss_function", "loss_func"),
+    "inputs": ("x", "inputs", "input", "xb", "images", "features"),
+    "targets": ("y", "targets", "target", "labels", "yb"),
+    "index": ("index", "i", "step", "iteration", "it", "t", "n"),
+}
+
+
+@dataclass
+class Copy:
+    """A network to experiment on. ``change`` turns a batch into what is trained on; ``handles`` are hooks to remove."""
+
+    model: nn.Module
+    optimizer: Optimizer
+    loss: Loss
+    step: Step | None
+    change: Callable[[Any], Any] = lambda batch: batch
+    handles: list[Any] = field(default_factory=list)
+
+    def train(self, batch: Any, index: int) -> float:
+        """One training step, the user's own or the ordinary one; the loss before it (NaN where the step gives none)."""
+        batch = self.change(batch)
+        if self.step is not None:
+            found = _call(self.step, self, batch, index)
+            return _number(found)
+        value: list[Tensor] = []
+
+        def closure() -> Tensor:
+            self.optimizer.zero_grad()
+            loss = self.loss(self.model, batch)
+            loss.backward()  # type: ignore[no-untyped-call]
+            value.append(loss.detach())
+            return loss
+
+        if isinstance(self.optimizer, torch.optim.LBFGS):
+            self.optimizer.step(closure)  # type: ignore[no-untyped-call]
+        else:
+            closure()
+            self.optimizer.step()
+        return float(value[0])
+
+
+class Patient:
+    """What is to be examined.
+
+    Attributes
+    ----------
+    model, loss, optimizer, step : the user's; ``assumed`` says that no optimiser was given and Adam stands in for one
+    batches : on the network's device, in the loader's own order
+    bound : whether the user's step reaches the originals by itself
+    """
+
+    def __init__(
+        self, model: nn.Module, batches: list[Any], loss: Loss, optimizer: Optimizer | None, step: Step | None
+    ) -> None:
+        self.model = model
+        self.loss = loss
+        self.step = step
+        self.assumed = optimizer is None
+        trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        if optimizer is None and trainable:
+            optimizer = torch.optim.Adam(trainable, lr=1e-3)
+        self.optimizer = optimizer
+        self.batches = batches
+        self.bound = step is not None and _reaches(step, model, optimizer)
+
+    @contextmanager
+    def copy(self, *, own_step: bool = True) -> Iterator[Copy]:
+        """A copy for one experiment; without ``own_step`` it takes the ordinary step.
+
+        Raises ModelError where the network cannot be copied.
+        """
+        assert self.optimizer is not None
+        if own_step and self.bound:
+            with _put_back(self.model, self.optimizer, self.step):
+                yield Copy(self.model, self.optimizer, self.loss, self.step)
+            return
+        try:
+            model, optimizer, loss = copy.deepcopy((self.model, self.optimizer, self.loss))
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}".split("\n")[0]
+            raise ModelError(
+                f"the network or its optimiser cannot be copied ({reason}); detach the tensors that it keeps"
+            ) from error
+        made = Copy(model, optimizer, loss, self.step if own_step else None)
+        try:
+            yield made
+        finally:
+            for handle in made.handles:
+                handle.remove()
+
+
+def gather(loader: Any, count: int, device: torch.device, dtype: torch.dtype, *, seed: int, size: int) -> list[Any]:
+    """Up to ``count`` batches of a loader on the network's device, beginning anew where it ends before.
+
+    Raises UsageError for what cannot be iterated twice or yields nothing, ModelError where it raises.
+    """
+    from orograph.data import Data, Examples, Split, as_examples
+
+    if isinstance(loader, Data):
+        loader = loader.train
+    if isinstance(loader, (tuple, list)) and len(loader) == 2 and all(isinstance(part, Tensor) for part in loader):
+        loader = Split(*loader)
+    if isinstance(loader, torch.utils.data.Dataset):
+        loader = as_examples(loader, "the data", seed)
+    if hasattr(loader, "__next__"):
+        raise UsageError("the data is an iterator, which can be read once; give the loader itself")
+    if not hasattr(loader, "__iter__") and not isinstance(loader, Examples):
+        raise UsageError(f"the data must be a loader of batches, not a {type(loader).__name__}")
+    found: list[Any] = []
+    with _loader_state(loader), isolated_randomness(seed):
+        epoch = 0
+        while len(found) < count:
+            before = len(found)
+            for batch in _once(loader, size, seed, epoch):
+                found.append(map_tensors(lambda t: _moved(t, device, dtype), batch))
+                if len(found) == count:
+                    break
+            if len(found) == before:
+                break
+            epoch += 1
+    if not found or not batch_length(found[0]):
+        raise UsageError("the loader yields no batches, so there is nothing to train on")
+    return found
+
+
+def _once(loader: Any, size: int, seed: int, epoch: int) -> Iterator[Any]:
+    from orograph.basics.seeds import generator
+    from orograph.data import BatchList, Examples
+
+    if isinstance(loader, BatchList):
+        yield from loader.items
+    elif isinstance(loader, Examples):
+        order = torch.randperm(len(loader), generator=generator(seed, "order", epoch))
+        yield from loader.batches(size, order)
+    else:
+        iterator = iter(loader)
+        while True:
+            try:
+                batch = next(iterator)
+            except StopIteration:
+                return
+            except Exception as error:
+                reason = f"{type(error).__name__}: {error}".split("\n")[0]
+                raise ModelError(
+                    f"the loader raised an error ({reason}); mend its dataset or collate function"
+                ) from error
+            yield batch
+
+
+@contextmanager
+def _loader_state(loader: Any) -> Iterator[None]:
+    """Generators that a loader or its sampler draws from get their state back."""
+    owners = [loader, getattr(loader, "sampler", None), getattr(loader, "batch_sampler", None)]
+    owners.append(getattr(owners[2], "sampler", None))
+    generators = [g for owner in owners if isinstance(g := getattr(owner, "generator", None), torch.Generator)]
+    states = [(g, g.get_state()) for g in generators]
+    try:
+        yield
+    finally:
+        for g, state in states:
+            g.set_state(state)
+
+
+def _moved(tensor: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """On the device; a float64 network gets float64, any other what the user has."""
+    if tensor.is_floating_point() and dtype == torch.float64:
+        return tensor.to(device, dtype)
+    return tensor.to(device)
+
+
+def _reaches(step: Step, model: nn.Module, optimizer: Optimizer | None) -> bool:
+    """Whether a step function knows the model or the optimiser without being given them."""
+    owner = getattr(step, "__self__", None)
+    known = [owner, *(vars(owner).values() if hasattr(owner, "__dict__") else ())]
+    function = inspect.unwrap(getattr(step, "__func__", step))
+    try:
+        variables = inspect.getclosurevars(function)
+        known += [*variables.nonlocals.values(), *variables.globals.values()]
+    except TypeError:
+        pass
+    return any(one is model or (optimizer is not None and one is optimizer) for one in known)
+
+
+@contextmanager
+def _put_back(model: nn.Module, optimizer: Optimizer, step: Any) -> Iterator[None]:
+    """Run a block on the originals, and give every bit of them back."""
+    tensors = [(t, t.detach().clone()) for t in [*model.parameters(), *model.buffers()]]
+    flags = [(p, p.requires_grad, p.grad, None if p.grad is None else p.grad.clone()) for p in model.parameters()]
+    modes = [(layer, layer.training) for layer in model.modules()]
+    state, groups = optimizer.state, [dict(group) for group in optimizer.param_groups]
+    optimizer.state = _copied(state)
+    others = [(one, copy.deepcopy(one.state_dict())) for one in _stateful(step) if one not in (model, optimizer)]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for tensor, before in tensors:
+                tensor.copy_(before)
+        for parameter, wanted, gradient, values in flags:
+            parameter.requires_grad = wanted
+            parameter.grad = gradient
+            if gradient is not None and values is not None:
+                gradient.data.copy_(values)
+        for layer, training in modes:
+            layer.training = training
+        optimizer.state = state
+        for group, options in zip(optimizer.param_groups, groups, strict=False):
+            group.clear()
+            group.update(options)
+        for one, saved in others:
+            one.load_state_dict(saved)
+
+
+def _copied(state: Any) -> Any:
+    """An optimiser's state with tensors of its own, under the same parameters."""
+    made = type(state)(state.default_factory) if hasattr(state, "default_factory") else {}
+    for parameter, values in state.items():
+        made[parameter] = copy.deepcopy(values)
+    return made
+
+
+def _stateful(step: Any) -> list[Any]:
+    """Schedulers and the like that a step function holds on to."""
+    owner = getattr(step, "__self__", None)
+    known = list(vars(owner).values()) if hasattr(owner, "__dict__") else []
+    with suppress(TypeError):
+        known += inspect.getclosurevars(inspect.unwrap(getattr(step, "__func__", step))).nonlocals.values()
+    return [one for one in known if hasattr(one, "state_dict") and hasattr(one, "load_state_dict")]
+
+
+def _call(step: Step, made: Copy, batch: Any, index: int) -> Any:
+    """Give a step what its arguments are called, or (model, batch, optimizer, loss, index) by their number."""
+    inputs, targets = (batch[0], batch[1]) if isinstance(batch, (tuple, list)) and len(batch) == 2 else (batch, None)
+    values = {
+        "model": made.model,
+        "batch": batch,
+        "optimizer": made.optimizer,
+        "loss": made.loss.loss if callable(made.loss.loss) else made.loss,
+        "inputs": inputs,
+        "targets": targets,
+        "index": index,
+    }
+    try:
+        parameters = [
+            p
+            for p in inspect.signature(step).parameters.values()
+            if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.default is p.empty
+        ]
+    except (TypeError, ValueError):
+        parameters = []
+    roles = [next((role for role, names in _NAMES.items() if p.name.lower() in names), None) for p in parameters]
+    if parameters and all(role is not None for role in roles) and len(set(roles)) == len(roles):
+        return step(*(values[str(role)] for role in roles))
+    order = ("batch",) if len(parameters) == 1 else ("model", "batch", "optimizer", "loss", "index")
+    return step(*(values[role] for role in order[: len(parameters)]))
+
+
+def _number(found: Any) -> float:
+    if isinstance(found, Tensor) and found.numel() == 1:
+        return float(found.detach())
+    if isinstance(found, dict) and "loss" in found:
+        return _number(found["loss"])
+    if isinstance(found, (tuple, list)) and found:
+        return _number(found[0])
+    return float(found) if isinstance(found, (int, float)) else float("nan")

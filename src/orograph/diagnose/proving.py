@@ -1,0 +1,244 @@
+"""Each prescription tried on a copy, and the findings that are left.
+
+A suspicion that needs proof is kept only if its change helps; one that is a fault in any case is kept, with what came of
+the change. A proved cause takes the findings that it explains with it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from time import perf_counter
+from typing import Any
+
+from orograph.diagnose import edits
+from orograph.diagnose.chart import Chart, Edit, Suspicion, quality_of
+from orograph.diagnose.shadow import Run, train
+from orograph.diagnose.thresholds import threshold
+from orograph.results.diagnosis import Evidence, Finding, Outcome, Trial
+
+_MOST = 8  # times the length of one run that all proofs together may take
+
+
+class Proving:
+    """Runs changed copies, each once, and judges suspicions by them."""
+
+    def __init__(self, chart: Chart, probe: Sequence[Any], steps: int, seconds: float, seed: int) -> None:
+        self.chart, self.probe, self.steps, self.seed = chart, probe, max(steps, 20), seed
+        self._deadline = perf_counter() + _MOST * seconds
+        self._runs: dict[str, Run | None] = {}
+
+    def findings(self, suspicions: Sequence[Suspicion]) -> list[Finding]:
+        """What is left of the suspicions, root causes first, each with its trial."""
+        judged = [(one, trial) for one in suspicions if (trial := self._judge(one)) is not None]
+        judged = _best_of_each(judged)
+        certain = [pair for pair in judged if pair[0].needs == "nothing" and _alarming(pair[0])]
+        proved = [pair for pair in judged if pair[1].outcome == "verified"]
+        if self.chart.fails and not certain and not proved:
+            judged = [*judged, *self._unexplained()]
+        return [_finding(one, trial) for one, trial in _absorbed(judged)]
+
+    def run(self, edit: Edit) -> Run | None:
+        """A run of a changed copy; None where it could not be made, or time is up."""
+        if edit.name not in self._runs:
+            self._runs[edit.name] = self._tried(edit) if perf_counter() < self._deadline else None
+        return self._runs[edit.name]
+
+    def _tried(self, edit: Edit) -> Run | None:
+        patient = self.chart.patient
+        if patient.optimizer is None:
+            return None
+        try:
+            with patient.copy(own_step=not (edit.ordinary or patient.bound)) as made:
+                edit.apply(made)
+                return train(
+                    made, patient.batches, self.probe, self.chart.probe.task,
+                    steps=self.steps, seed=self.seed, record=False,
+                )  # fmt: skip
+        except Exception:  # a change that does not fit this network
+            return None
+
+    def _judge(self, one: Suspicion) -> Trial | None:
+        """The trial of a suspicion; None where it is dropped."""
+        chart = self.chart
+        if one.needs == "harm" and chart.trains:
+            return None
+        if one.needs == "proof" and chart.trains and quality_of(chart.run) > 0.5:
+            return None
+        if one.edit is None or (not one.severity == "critical" and one.needs == "nothing" and chart.trains):
+            return Trial() if one.needs != "proof" else None
+        run = self.run(one.edit)
+        trial = Trial(note="it could not be applied") if run is None else self._compared(run)
+        if one.needs == "proof" and trial.outcome != "verified":
+            return None
+        return trial
+
+    def _compared(self, run: Run) -> Trial:
+        chart = self.chart
+        gain = chart.gain(run)
+        outcome: Outcome = "no effect"
+        if gain >= threshold("proof_gain") and chart.works(run):
+            outcome = "verified"
+        elif gain <= -threshold("proof_gain"):
+            outcome = "made worse"
+        before, after = quality_of(chart.run), quality_of(run)
+        return Trial(outcome, "quality of the answers (1 is perfect)", before, after, self.steps)
+
+    def _unexplained(self) -> list[tuple[Suspicion, Trial]]:
+        """No rule applies, or none helps: change one part at a time and see which change cures."""
+        ways = (
+            ("O00", "the optimiser or the training step", edits.trusted_optimizer()),
+            ("I00", "the initial weights", edits.redrawn()),
+            ("I00", "initial weights and optimiser together", edits.both(edits.redrawn(), edits.trusted_optimizer())),
+        )
+        for id, what, edit in ways:
+            run = self.run(edit)
+            if run is not None and (trial := self._compared(run)).outcome == "verified":
+                return [(_cured(id, what, edit), trial)]
+        return [(self._not_cured(), Trial(note="no single change cured it"))]
+
+    def _not_cured(self) -> Suspicion:
+        signal = self.chart.probe.label_signal
+        overfits = self._overfits()
+        if math.isfinite(signal) and overfits and _no_signal(self.chart):
+            return Suspicion(
+                "D05",
+                "the targets have nothing to do with the inputs",
+                "warning",
+                0.8,
+                "the network can learn a few examples by heart, nothing on the rest, and neighbours in the inputs do not "
+                "share their targets: inputs and targets were probably shuffled against each other",
+                "look at some examples with their targets; shuffle both together",
+                "for x, y in islice(dataset, 10): show(x, y)",
+                stage=3,
+                evidence=(Evidence("nearest neighbours against a constant answer", signal, threshold("label_signal")),),
+                limits="a task that neighbours do not know, and that takes longer to learn",
+            )
+        if not overfits:
+            return Suspicion(
+                "A00",
+                "the network cannot learn even a few examples by heart",
+                "critical",
+                0.6,
+                "neither other weights nor a trusted optimiser make it fit 32 examples: the signal or the gradient does "
+                "not get through the network, or the loss asks for something else",
+                "make it fit one batch first: take layers out until it does",
+                stage=3,
+            )
+        return Suspicion(
+            "O00",
+            "it does not learn in so few steps, for a reason that was not found",
+            "question",
+            0.4,
+            "the network can learn a few examples by heart, and learns nothing from all of them in this time",
+            "train longer, or on fewer examples, and look at the loss curve",
+            stage=3,
+        )
+
+    def _overfits(self) -> bool:
+        """Whether Adam makes some form of the network fit 32 examples."""
+        from orograph.data.structure import batch_length
+        from orograph.initialize.chunks import rows
+
+        patient, chart = self.chart.patient, self.chart
+        batch = patient.batches[0]
+        few = rows(batch, 0, min(batch_length(batch), 32))
+        for edit in (
+            edits.trusted_optimizer(2e-3),
+            edits.both(edits.redrawn(), edits.trusted_optimizer(2e-3)),
+        ):
+            try:
+                with patient.copy(own_step=False) as made:
+                    edit.apply(made)
+                    run = train(made, [few], [few], chart.probe.task, steps=100, seed=self.seed, record=False)
+            except Exception:
+                continue
+            if run.stopped is None and (quality_of(run) > 0.6 or run.end < 0.5 * run.start):
+                return True
+        return False
+
+
+def _cured(id: str, what: str, edit: Edit) -> Suspicion:
+    return Suspicion(
+        id,
+        f"{what} keep it from learning" if "together" in what else f"{what} keeps it from learning",
+        "critical",
+        0.7,
+        f"with the same data and loss it learns as soon as this is changed: {edit.name}",
+        f"begin from this: {edit.name}, and go back to your own setting step by step",
+        stage=3,
+        edit=edit,
+    )
+
+
+def _no_signal(chart: Chart) -> bool:
+    task, signal = chart.probe.task, chart.probe.label_signal
+    if task.kind == "numbers":
+        return signal < threshold("number_signal")
+    most = max(task.shares) if task.shares else 0.5
+    # In units of what is to be gained over the most frequent class: 2 of 10 for ten classes.
+    return (signal * most - most) / max(1 - most, 1e-9) < (threshold("label_signal") - 1) / 9
+
+
+def _alarming(one: Suspicion) -> bool:
+    return one.severity in ("critical", "warning")
+
+
+def _best_of_each(judged: list[tuple[Suspicion, Trial]]) -> list[tuple[Suspicion, Trial]]:
+    """Of suspicions with one id (several learning rates) the one whose change helped most."""
+    best: dict[str, tuple[Suspicion, Trial]] = {}
+    for one, trial in judged:
+        held = best.get(one.id)
+        if held is None or _worth(trial) > _worth(held[1]):
+            best[one.id] = (one, trial)
+    return list(best.values())
+
+
+def _worth(trial: Trial) -> float:
+    return trial.after if trial.outcome == "verified" else -2.0
+
+
+def _absorbed(judged: list[tuple[Suspicion, Trial]]) -> list[tuple[Suspicion, Trial]]:
+    """In the order of root causes, without what a cause before it explains."""
+    ordered = sorted(
+        judged,
+        key=lambda pair: (
+            not _alarming(pair[0]),
+            not (pair[1].outcome == "verified" or pair[0].needs == "nothing"),
+            pair[0].rank,
+            -pair[0].confidence,
+        ),
+    )
+    kept: list[tuple[Suspicion, Trial]] = []
+    explained: set[str] = set()
+    for one, trial in ordered:
+        if one.id in explained:
+            continue
+        kept.append((one, trial))
+        if _alarming(one) and (trial.outcome == "verified" or one.needs == "nothing"):
+            explained |= set(one.explains)
+    return kept
+
+
+def _finding(one: Suspicion, trial: Trial) -> Finding:
+    confidence = one.confidence
+    if trial.outcome == "verified":
+        confidence = min(1.0, confidence + 0.1)
+    elif trial.outcome != "not tried" and one.needs == "harm":
+        confidence *= 0.6
+    return Finding(
+        id=one.id,
+        title=one.title,
+        severity=one.severity,
+        confidence=round(confidence, 3),
+        cause=one.cause,
+        prescription=one.prescription,
+        stage=3 if trial.outcome != "not tried" else one.stage,
+        step=one.step,
+        where=one.where,
+        code=one.code,
+        evidence=one.evidence,
+        explains=one.explains,
+        trial=trial,
+        limits=one.limits,
+    )

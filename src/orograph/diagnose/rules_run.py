@@ -1,0 +1,249 @@
+"""The run: whether steps are too long or too short, and what broke down on the way."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterator
+from typing import Any
+
+from orograph.diagnose import edits
+from orograph.diagnose.chart import Chart, Suspicion
+from orograph.diagnose.shadow import Run
+from orograph.diagnose.thresholds import threshold
+from orograph.results.diagnosis import Evidence
+
+
+def running(chart: Chart) -> Iterator[Suspicion]:
+    """What is wrong with the optimisation."""
+    run = chart.run
+    if run is None or run.error:
+        return
+    yield from _numerics(chart, run)
+    yield from _options(chart, run)
+    if run.losses and any(run.taken):
+        yield from _lengths(chart, run)
+
+
+def update_sizes(run: Run) -> dict[str, float]:
+    """The median relative change of each parameter over the steps after the first five."""
+    found = {}
+    for name, values in run.updates.items():
+        finite = [value for value in values[5:] or values if math.isfinite(value)]
+        if finite:
+            found[name] = statistics.median(finite)
+    return found
+
+
+def _numerics(chart: Chart, run: Run) -> Iterator[Suspicion]:
+    producer = run.producer
+    if run.stopped is None or producer is None or chart.probe.inputs.not_finite:
+        return
+    early = run.stopped == 0
+    grew = run.losses[:-1] and edits.largest_finite(run.losses) > 3 * max(abs(run.losses[0]), 1e-12)
+    place = producer.module or "the network itself"
+    yield Suspicion(
+        "A05",
+        f"{place} produces NaN or infinity in step {run.stopped}",
+        "critical",
+        0.9 if early or not grew else 0.5,
+        f"in the {producer.phase} pass {place} ({producer.kind or 'loss'}) turns finite numbers from {producer.low:.3g} to "
+        f"{producer.high:.3g} into {producer.share:.0%} that are not{'; ' + producer.hint if producer.hint else ''}",
+        "guard the formula there: clamp what goes into logarithms, roots and divisions, subtract the maximum before exp",
+        "torch.log(x.clamp_min(1e-8))",
+        where=producer.module,
+        stage=2,
+        step=run.stopped,
+        evidence=(Evidence("share of its output that is not finite", producer.share, 0.0, "0"),),
+        explains=("O00",) if grew else ("O01", "O03", "O00"),
+        limits="weights that grew without bound before: then the learning rate is the cause",
+        needs="nothing" if early or not grew else "harm",
+    )
+
+
+def _options(chart: Chart, run: Run) -> Iterator[Suspicion]:
+    optimizer = chart.patient.optimizer
+    if optimizer is None:
+        return
+    group: dict[str, Any] = optimizer.param_groups[0]
+    lr, decay = float(group.get("lr", 0.0)), float(group.get("weight_decay", 0.0))
+    before = math.sqrt(sum(a * a for a, _ in run.norms.values()))
+    after = math.sqrt(sum(b * b for _, b in run.norms.values()))
+    shrunk = after / before if before > 0 else 1.0
+    decoupled = type(optimizer).__name__ in ("AdamW",)
+    adaptive = "betas" in group and not decoupled
+    per_step = lr * decay
+    if decay > 0 and ((not adaptive and per_step > 5e-3) or (adaptive and decay >= 0.1) or decay >= 1
+                      or shrunk < threshold("decay_shrinks")):  # fmt: skip
+        yield Suspicion(
+            "O05",
+            "weight decay outweighs the loss",
+            "critical",
+            0.85,
+            f"weight decay of {decay:g} pulls the weights to zero faster than the loss can shape them",
+            "use weight decay of 1e-4 to 1e-2 (AdamW: up to 0.1)",
+            f"{type(optimizer).__name__}(model.parameters(), lr={lr:g}, weight_decay=1e-4)",
+            stage=2,
+            evidence=(
+                Evidence(
+                    "norm of the weights after the run over before", shrunk, threshold("decay_shrinks"), "0.9 to 1.5"
+                ),
+                Evidence("weight decay", decay, float("nan"), "1e-5 to 1e-2"),
+            ),
+            explains=("O02", "O01", "I01", "O00"),
+            edit=edits.option("weight_decay", 0.0),
+            needs="proof",
+        )
+    momentum = float(group.get("momentum", 0.0) or (group["betas"][0] if "betas" in group else 0.0))
+    if momentum > 0.97:
+        name = "momentum" if "momentum" in group else "betas"
+        value: Any = 0.9 if name == "momentum" else (0.9, group["betas"][1])
+        yield Suspicion(
+            "O07",
+            "momentum is close to 1",
+            "warning",
+            0.7,
+            f"{name} of {momentum:g} averages over {1 / max(1 - momentum, 1e-9):.0f} steps: it answers late, and overshoots",
+            "use momentum 0.9",
+            f"{name}={value}",
+            stage=2,
+            evidence=(Evidence(name, momentum, 0.97, "0.9"),),
+            explains=("O01", "O02", "O00"),
+            edit=edits.option(name, value),
+            needs="proof",
+        )
+    if "betas" in group and group["betas"][1] < group["betas"][0]:
+        yield Suspicion(
+            "O07",
+            "Adam's betas are the wrong way round",
+            "warning",
+            0.8,
+            f"betas={tuple(group['betas'])}: the second moment forgets faster than the first",
+            "use betas=(0.9, 0.999)",
+            "betas=(0.9, 0.999)",
+            stage=2,
+            explains=("O01", "O02", "O00"),
+            edit=edits.option("betas", (0.9, 0.999)),
+            needs="proof",
+        )
+    if float(group.get("eps", 0.0)) > 1e-3 and "betas" in group:
+        yield Suspicion(
+            "O07",
+            "Adam's eps swallows the gradients",
+            "critical",
+            0.85,
+            f"eps={group['eps']:g} is far above the size of gradients, so that steps shrink with them",
+            "use eps=1e-8",
+            "eps=1e-8",
+            stage=2,
+            evidence=(Evidence("eps", float(group["eps"]), 1e-3, "1e-8"),),
+            explains=("O02", "O00"),
+            edit=edits.option("eps", 1e-8),
+            needs="proof",
+        )
+    known = [rate for rate in run.lr if math.isfinite(rate)]
+    if len(known) > 10 and known[0] > 0 and known[-1] < 0.02 * max(known) and known.index(max(known)) < len(known) / 2:
+        yield Suspicion(
+            "O10",
+            "the learning rate decays at once",
+            "critical",
+            0.85,
+            f"within {len(known)} steps the rate falls from {max(known):.3g} to {known[-1]:.3g}",
+            "count the schedule in the unit that it is stepped in: once an epoch, or with its length in steps",
+            "scheduler.step()   # after each epoch, not after each batch",
+            stage=2,
+            evidence=(Evidence("last over highest learning rate", known[-1] / max(known), 0.02, "above 0.5"),),
+            explains=("O02", "O00"),
+            edit=edits.ordinary_step(),
+            needs="proof",
+        )
+
+
+def _lengths(chart: Chart, run: Run) -> Iterator[Suspicion]:
+    sizes = update_sizes(run)
+    kernels = [p.parameter for p in chart.probe.parameters if math.isfinite(p.he_ratio)]
+    found = [sizes[name] for name in kernels if name in sizes] or list(sizes.values())
+    if not found:
+        return
+    middle, longest = statistics.median(found), max(found)
+    broke = run.stopped is not None
+    worse = broke or run.end > max(run.start, run.best * 1.2 if math.isfinite(run.best) else run.start)
+    clip = [g / r for g, r in zip(run.given, run.raw, strict=True) if r > 0 and math.isfinite(g)]
+    squeeze = statistics.median(clip) if clip else 1.0
+    if squeeze < threshold("clip_low") and not chart.probe.inputs.not_finite:
+        yield Suspicion(
+            "O06",
+            "gradients are clipped to almost nothing",
+            "critical",
+            0.85,
+            f"the optimiser gets {squeeze:.1e} of the gradient",
+            "clip at about the norm that quiet steps have, or not at all",
+            f"nn.utils.clip_grad_norm_(model.parameters(), {_quiet(run):.2g})",
+            stage=2,
+            evidence=(Evidence("clipped over raw gradient norm (median)", squeeze, threshold("clip_low"), "0.3 to 1"),),
+            explains=("O02", "O00"),
+            edit=edits.ordinary_step(),
+            needs="proof",
+        )
+    high = longest > threshold("update_high") or broke or worse
+    evidence = (
+        Evidence(
+            "relative change of a layer in a step, largest median", longest, threshold("update_high"), "1e-3 to 2e-2"
+        ),
+        Evidence("the same, median over layers", middle, threshold("update_low"), "1e-3 to 2e-2"),
+    )
+    lr = max((rate for rate in run.lr if math.isfinite(rate)), default=float("nan"))
+    if high:
+        for factor in (0.1, 0.01, 0.001):
+            yield Suspicion(
+                "O01",
+                "the learning rate is too high",
+                "critical",
+                0.8,
+                "steps are so long that they undo each other"
+                + (": the loss is no longer finite" if broke else " and the loss rises" if worse else ""),
+                f"lower the learning rate from {lr:.3g} to about {lr * factor:.2g}",
+                f"lr={lr * factor:.2g}",
+                stage=2,
+                step=run.stopped or 0,
+                evidence=evidence,
+                explains=("O03", "O04", "O08", "I04", "O00", "A05"),
+                edit=edits.rate(factor),
+                needs="proof",
+            )
+        yield Suspicion(
+            "O03",
+            "single steps throw the network off a cliff",
+            "warning",
+            0.6,
+            "some gradients are many times longer than usual",
+            "clip the gradient's norm at what quiet steps have",
+            f"nn.utils.clip_grad_norm_(model.parameters(), {_quiet(run):.2g})",
+            stage=2,
+            evidence=evidence,
+            explains=("O00",),
+            edit=edits.clipped(_quiet(run)),
+            needs="proof",
+        )
+    elif longest < 3e-3:
+        for factor in (30.0, 1000.0, 30000.0):
+            yield Suspicion(
+                "O02",
+                "the learning rate is too low",
+                "critical",
+                0.8,
+                f"a step changes a layer by {longest:.1e} of its size: nothing happens in a reasonable time",
+                f"raise the learning rate from {lr:.2g} to about {lr * factor:.2g}",
+                f"lr={lr * factor:.2g}",
+                stage=2,
+                evidence=evidence,
+                explains=("O00",),
+                edit=edits.rate(factor),
+                needs="proof",
+            )
+
+
+def _quiet(run: Run) -> float:
+    """The norm that gradients have in the quieter half of the steps."""
+    finite = sorted(value for value in run.raw if math.isfinite(value) and value > 0)
+    return finite[len(finite) // 4] if finite else 1.0

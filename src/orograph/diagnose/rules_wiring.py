@@ -1,0 +1,312 @@
+"""Wiring: who is trained, by which optimiser, in which mode, and whether the step does what a step does."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterator, Sequence
+
+from torch import nn
+
+from orograph.basics.words import counted
+from orograph.diagnose import edits
+from orograph.diagnose.chart import Chart, Suspicion
+from orograph.diagnose.thresholds import threshold
+from orograph.diagnose.untrained import looks_untrained
+from orograph.initialize.slots import slots_of
+from orograph.results.diagnosis import Evidence
+
+
+def wiring(chart: Chart) -> Iterator[Suspicion]:
+    """What is wrong with the wiring."""
+    yield from _optimizer(chart)
+    yield from _frozen(chart)
+    yield from _gradients(chart)
+    yield from _mixed(chart)
+    if chart.run is not None:
+        yield from _step(chart)
+        yield from _norms(chart)
+
+
+def _optimizer(chart: Chart) -> Iterator[Suspicion]:
+    patient = chart.patient
+    if patient.optimizer is None or patient.assumed:
+        return
+    held = {id(p) for group in patient.optimizer.param_groups for p in group["params"]}
+    own = dict(patient.model.named_parameters())
+    trainable = {name: p for name, p in own.items() if p.requires_grad}
+    outside = [name for name, p in trainable.items() if id(p) not in held]
+    strangers = held - {id(p) for p in own.values()}
+    total = sum(p.numel() for p in trainable.values())
+    if trainable and len(outside) == len(trainable):
+        yield Suspicion(
+            "W02",
+            "the optimiser belongs to another network",
+            "critical",
+            0.99,
+            f"none of the network's {len(trainable)} trainable parameters is in the optimiser, so no step changes it",
+            "make the optimiser after the network, from its own parameters",
+            "optimizer = torch.optim.SGD(model.parameters(), lr=…)   # after model = …",
+            evidence=(Evidence("parameters of other networks in the optimiser", len(strangers), 0.0),),
+            explains=("W01", "W06", "O02", "I01", "O00"),
+            limits="a step that updates the weights without this optimiser",
+            edit=edits.all_parameters(),
+        )
+    elif outside:
+        share = sum(trainable[name].numel() for name in outside) / max(total, 1)
+        yield Suspicion(
+            "W01",
+            f"{counted(len(outside), 'trainable parameter')} not in the optimiser",
+            "critical",
+            0.97,
+            f"{_names(outside)} {'has' if len(outside) == 1 else 'have'} gradients and never a step",
+            "give the optimiser all parameters of the network",
+            "optimizer = torch.optim.SGD(model.parameters(), lr=…)",
+            where=outside[0],
+            evidence=(Evidence("share of the trainable numbers that no step changes", share, 0.0, "0"),),
+            explains=("O02", "I01", "O00"),
+            limits="parameters that are meant to stay; freeze them with requires_grad_(False)",
+            edit=edits.all_parameters(),
+        )
+    if strangers and not (trainable and len(outside) == len(trainable)):
+        yield Suspicion(
+            "W02",
+            "the optimiser holds parameters that the network does not have",
+            "info" if not outside else "warning",
+            0.6,
+            f"{len(strangers)} of its parameters are not the network's (layers replaced after it was made?)",
+            "make the optimiser anew after changing layers",
+            "optimizer = torch.optim.SGD(model.parameters(), lr=…)",
+            limits="one optimiser for several networks",
+            edit=edits.all_parameters(),
+        )
+
+
+def _frozen(chart: Chart) -> Iterator[Suspicion]:
+    model = chart.patient.model
+    slots = list(slots_of(model))
+    total = sum(slot.parameter.numel() for slot in slots)
+    frozen = [slot for slot in slots if not slot.parameter.requires_grad]
+    if frozen and len(frozen) == len(slots):
+        yield Suspicion(
+            "W13",
+            "everything is frozen",
+            "critical",
+            1.0,
+            "no parameter of the network has requires_grad, so nothing can be trained",
+            "unfreeze what is to be trained",
+            "model.requires_grad_(True)",
+            explains=("W03", "W06", "L08", "O00"),
+            edit=edits.all_parameters(),
+        )
+        return
+    random = [slot for slot in frozen if slot.parts and looks_untrained(slot)]
+    share = sum(slot.parameter.numel() for slot in random) / max(total, 1)
+    if random and share > threshold("frozen_share") / 5:
+        yield Suspicion(
+            "W03",
+            "layers are frozen at random initial values",
+            "critical" if share > threshold("frozen_share") else "warning",
+            0.9,
+            f"{_names([slot.name for slot in random])} cannot change, and look as they were drawn",
+            "unfreeze them, or load trained weights before freezing",
+            "model.requires_grad_(True)   # and give the optimiser all parameters",
+            where=random[0].name,
+            evidence=(
+                Evidence(
+                    "share of all numbers that are frozen and look untrained", share, threshold("frozen_share") / 5
+                ),
+            ),
+            limits="random features that are meant to be",
+            edit=edits.all_parameters(),
+        )
+
+
+def _gradients(chart: Chart) -> Iterator[Suspicion]:
+    probe, run = chart.probe, chart.run
+    if probe.detached:
+        yield Suspicion(
+            "L08",
+            "the loss does not depend on the parameters",
+            "critical",
+            0.99,
+            "the loss has no graph: something on its way was detached, converted to a number, or made under no_grad",
+            "keep tensors as they are from the network to the loss",
+            "loss = criterion(model(x), y)   # no .detach(), .item(), .data, numpy() or torch.no_grad() between",
+            stage=1,
+            explains=("W04", "W06", "O00"),
+        )
+        return
+    missing = [name for name in probe.no_gradient if run is None or not run.losses or name in run.missing]
+    if not missing:
+        return
+    sizes = {name: p.numel() for name, p in chart.patient.model.named_parameters()}
+    share = sum(sizes[name] for name in missing) / max(sum(sizes.values()), 1)
+    yield Suspicion(
+        "W04",
+        f"no gradient reaches {counted(len(missing), 'parameter')}",
+        "critical" if share > 0.05 else "warning",
+        0.95,
+        f"{_names(missing)} took part in the forward pass, and backward() left no gradient: the graph is cut after it",
+        "find the cut between these layers and the loss: detach(), .data, no_grad(), item(), argmax or rounding",
+        "h = self.body(x)            # not self.body(x).detach()\nreturn self.head(h)",
+        where=missing[-1],
+        stage=1,
+        evidence=(Evidence("share of all numbers without a gradient", share, 0.0, "0"),),
+        explains=("O02", "I01", "I06", "O00"),
+        limits="layers whose outputs are not meant to count",
+    )
+
+
+def _mixed(chart: Chart) -> Iterator[Suspicion]:
+    leak = chart.probe.leak
+    if leak > threshold("leak"):
+        yield Suspicion(
+            "W09",
+            "an example's output depends on the other examples of its batch",
+            "critical",
+            0.9,
+            "examples are mixed on their way: a reshape, transpose or softmax runs over the wrong axis",
+            "keep the batch as the first axis everywhere; check view, reshape, permute, batch_first and dim=",
+            "x = x.flatten(1)        # not x.view(-1, features) of another order; nn.LSTM(…, batch_first=True)",
+            stage=1,
+            evidence=(
+                Evidence(
+                    "change of an output when the others change order, over the spread", leak, threshold("leak"), "0"
+                ),
+            ),
+            explains=("D05", "I01", "L10", "O00"),
+            limits="networks that are meant to compare the examples of a batch",
+        )
+
+
+def _step(chart: Chart) -> Iterator[Suspicion]:
+    run = chart.run
+    assert run is not None
+    if run.error or not run.losses:
+        return
+    changed = any(before != after for before, after in run.norms.values())
+    if not any(run.taken):
+        if not changed and not chart.patient.assumed:
+            yield Suspicion(
+                "W06",
+                "the optimiser never takes a step",
+                "critical",
+                0.97,
+                "in the whole run optimizer.step() was not called, and no weight changed",
+                "call optimizer.step() after backward()",
+                "loss.backward()\noptimizer.step()",
+                stage=2,
+                explains=("W05", "O02", "O00"),
+                edit=edits.ordinary_step(),
+            )
+        return
+    fresh, given = _median(run.raw), _median(run.given)
+    if fresh > 0 and given == 0:
+        yield Suspicion(
+            "W06",
+            "gradients are cleared before the step",
+            "critical",
+            0.97,
+            "backward() makes gradients, and they are zero or gone when optimizer.step() is called",
+            "call zero_grad() before backward(), not between backward() and step()",
+            "optimizer.zero_grad()\nloss.backward()\noptimizer.step()",
+            stage=2,
+            evidence=(Evidence("median norm of fresh gradients", fresh), Evidence("of what the step gets", given)),
+            explains=("O02", "O00"),
+            edit=edits.ordinary_step(),
+        )
+        return
+    if not any(run.raw) and not changed and not chart.probe.detached and chart.probe.no_gradient == []:
+        yield Suspicion(
+            "W06",
+            "no backward pass is made before the step",
+            "critical",
+            0.9,
+            "the optimiser steps without gradients: backward() is missing, or works on another loss",
+            "call loss.backward() before optimizer.step()",
+            "loss.backward()\noptimizer.step()",
+            stage=2,
+            explains=("O02", "O00"),
+            edit=edits.ordinary_step(),
+        )
+        return
+    yield from _stale(chart)
+
+
+def _stale(chart: Chart) -> Iterator[Suspicion]:
+    run = chart.run
+    assert run is not None
+    rows = [
+        (given / raw, cosine)
+        for raw, given, cosine in zip(run.raw[2:], run.given[2:], run.cosine[2:], strict=True)
+        if raw > 0 and math.isfinite(cosine) and math.isfinite(given)
+    ]
+    if len(rows) < 3:
+        return
+    ratio, cosine = statistics.median(r for r, _ in rows), statistics.median(c for _, c in rows)
+    if ratio > threshold("stale_growth") and cosine < threshold("stale_cosine"):
+        yield Suspicion(
+            "W05",
+            "old gradients are never cleared",
+            "critical",
+            0.95,
+            "the optimiser gets the sum of all gradients so far: zero_grad() is missing",
+            "call optimizer.zero_grad() before every backward pass",
+            "optimizer.zero_grad()\nloss.backward()\noptimizer.step()",
+            stage=2,
+            evidence=(
+                Evidence("norm of what the step gets over the fresh gradient's", ratio, threshold("stale_growth"), "1"),
+                Evidence("cosine between the two", cosine, threshold("stale_cosine"), "1"),
+            ),
+            explains=("O01", "O03", "O00"),
+            limits="an optimiser that is given gradients on purpose",
+            edit=edits.fresh_gradients(),
+        )
+
+
+def _norms(chart: Chart) -> Iterator[Suspicion]:
+    run = chart.run
+    assert run is not None
+    layers = dict(chart.patient.model.named_modules())
+    fresh = [
+        name
+        for name in sorted(run.frozen_norms)
+        if isinstance(layer := layers.get(name), nn.modules.batchnorm._NormBase)
+        and any(p.requires_grad for p in layer.parameters())
+        and _untouched(layer)
+    ]
+    if fresh:
+        yield Suspicion(
+            "W07",
+            "batch norm trains in evaluation mode",
+            "warning",
+            0.9,
+            f"{_names(fresh)} normalises by running statistics that were never estimated (mean 0, variance 1)",
+            "put the network into training mode before the loop, and back into it after every evaluation",
+            "model.train()",
+            where=fresh[0],
+            stage=2,
+            evidence=(Evidence("batch-norm layers in evaluation mode during steps", len(fresh), 0.0, "0"),),
+            explains=("I02", "O01", "I01", "I04", "O00"),
+            limits="fine-tuning with frozen statistics that were trained",
+            edit=edits.training_mode(),
+        )
+
+
+def _untouched(layer: nn.Module) -> bool:
+    tracked = getattr(layer, "num_batches_tracked", None)
+    mean, var = getattr(layer, "running_mean", None), getattr(layer, "running_var", None)
+    if tracked is not None and int(tracked) > 0:
+        return False
+    return mean is not None and var is not None and not bool(mean.any()) and bool((var == 1).all())
+
+
+def _median(values: Sequence[float]) -> float:
+    finite = [value for value in values if math.isfinite(value)]
+    return statistics.median(finite) if finite else 0.0
+
+
+def _names(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more

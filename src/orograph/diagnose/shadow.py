@@ -1,0 +1,321 @@
+"""A run of the user's own steps on a copy, watched from outside: what each step did to the gradients and the weights.
+
+Nothing of the step needs to be known. Hooks on the parameters add up the gradients that backward passes make; hooks on
+the optimiser compare them with what it is given, and the weights before with those after. So a forgotten ``zero_grad``
+shows as gradients that the optimiser gets beside the fresh ones, clipping as gradients that are shorter, a missing
+``step`` as one that never comes, and gradient accumulation as nothing at all.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from orograph.basics.seeds import reseed
+from orograph.diagnose.losses import called, parts_of
+from orograph.diagnose.patient import Copy
+from orograph.diagnose.producer import Producer, finite, first_producer
+from orograph.diagnose.task import Task, flat_outputs, flat_targets
+from orograph.initialize.probing import probing
+
+_MARKS = (0, 5, 10, 25, 50, 75, 100, 150, 200, 300, 400)
+_WATCHED = 8  # parameters whose fresh gradients are kept whole
+_NORMS = (nn.modules.batchnorm._NormBase,)
+
+
+@dataclass(frozen=True)
+class Glance:
+    """The network on the probe examples at a step, dropout off and batch norm by the batch.
+
+    ``loss``; ``ratio``, how much of the outputs' spread depends on the input; their ``spread`` over examples; ``top``,
+    the largest share of one predicted class (NaN for no classes); ``scale``, the standard deviation of all outputs;
+    ``quality``, 0 for answers no better than a constant and 1 for perfect ones, whatever the loss (accuracy above the
+    most frequent class's, the share of variance explained, else the share of the first loss that is gone).
+    """
+
+    step: int
+    loss: float
+    ratio: float
+    spread: float
+    top: float
+    scale: float
+    quality: float = float("nan")
+
+
+@dataclass
+class Run:
+    """What a run of steps did.
+
+    Lists have one entry for each step: ``losses``; ``raw`` and ``given``, the norms of the fresh gradient and of what the
+    optimiser got; ``cosine`` between the two (over the watched parameters); ``taken``, how often the optimiser stepped.
+    ``updates``: for each parameter the relative change of every step; ``silent``: parameters that never had a
+    gradient other than zero; ``missing``: those that had none at all.
+    """
+
+    losses: list[float] = field(default_factory=list)
+    raw: list[float] = field(default_factory=list)
+    given: list[float] = field(default_factory=list)
+    cosine: list[float] = field(default_factory=list)
+    taken: list[int] = field(default_factory=list)
+    glances: list[Glance] = field(default_factory=list)
+    updates: dict[str, list[float]] = field(default_factory=dict)
+    silent: set[str] = field(default_factory=set)
+    missing: set[str] = field(default_factory=set)
+    norms: dict[str, tuple[float, float]] = field(default_factory=dict)
+    frozen_norms: set[str] = field(default_factory=set)  # norm layers that normalised by running statistics in a step
+    evaluating: float = 0.0  # share of steps in which the whole network was in evaluation mode
+    lr: list[float] = field(default_factory=list)
+    stopped: int | None = None  # the step at which loss or weights were no longer finite
+    producer: Producer | None = None
+    error: str = ""
+    seconds: float = 0.0
+
+    @property
+    def start(self) -> float:
+        """The probe's loss at the start."""
+        return self.glances[0].loss if self.glances else float("nan")
+
+    @property
+    def end(self) -> float:
+        """The probe's loss at the end; infinite where the run broke down."""
+        if self.stopped is not None or not self.glances:
+            return float("inf")
+        return self.glances[-1].loss
+
+    @property
+    def best(self) -> float:
+        """The lowest loss of the probe on the way."""
+        return min((g.loss for g in self.glances if math.isfinite(g.loss)), default=float("nan"))
+
+
+class Recorder:
+    """Hooks on a copy that fill a :class:`Run`."""
+
+    def __init__(self, made: Copy) -> None:
+        self.run = Run()
+        self._made = made
+        self._names = {id(p): n for n, p in made.model.named_parameters()}
+        self._trained = [p for p in made.model.parameters() if p.requires_grad]
+        chosen = [p for p in self._trained if p.numel() <= 1_000_000]
+        stride = max(len(chosen) // _WATCHED, 1)
+        self._whole = {id(p) for p in [*chosen[::stride][:_WATCHED], *chosen[-2:]]}
+        self._fresh: dict[int, Tensor] = {}
+        self._seen: set[int] = set()
+        self._alive: set[int] = set()
+        self._before: list[tuple[Tensor, Tensor]] = []
+        self._row = [0.0, 0.0, float("nan"), 0.0]
+        self._handles: list[Any] = [p.register_hook(self._arrived(p)) for p in self._trained]  # type: ignore[no-untyped-call]
+        self._handles.append(made.optimizer.register_step_pre_hook(self._stepping))
+        self._handles.append(made.optimizer.register_step_post_hook(self._stepped))
+        self._first = {id(p): float(p.detach().norm()) for p in self._trained}
+        for name, layer in made.model.named_modules():
+            if isinstance(layer, _NORMS) and layer.track_running_stats:
+                self._handles.append(layer.register_forward_pre_hook(self._normed(name)))
+        self._training = True  # whether passes belong to training, not to a glance
+
+    def _normed(self, name: str) -> Any:
+        def hook(layer: nn.Module, args: Any) -> None:
+            if self._training and torch.is_grad_enabled() and not layer.training:
+                self.run.frozen_norms.add(name)
+
+        return hook
+
+    def _arrived(self, parameter: Tensor) -> Any:
+        key = id(parameter)
+
+        def hook(gradient: Tensor) -> None:
+            if not self._training:
+                return
+            self._seen.add(key)
+            if key not in self._alive and bool(gradient.any()):
+                self._alive.add(key)
+            kept = gradient.detach()
+            self._fresh[key] = kept.clone() if key not in self._fresh else self._fresh[key] + kept
+
+        return hook
+
+    @torch.no_grad()
+    def _stepping(self, optimizer: Any, args: Any, kwargs: Any) -> None:
+        owned = [p for group in optimizer.param_groups for p in group["params"]]
+        given = [p.grad for p in owned if p.grad is not None]
+        fresh = [self._fresh[id(p)] for p in owned if id(p) in self._fresh]
+        self._row[0] = _norm(fresh)
+        self._row[1] = _norm(given)
+        pairs = [(p.grad, self._fresh[id(p)]) for p in owned
+                 if id(p) in self._whole and p.grad is not None and id(p) in self._fresh]  # fmt: skip
+        if pairs:
+            product = sum(float((a * b).sum()) for a, b in pairs)
+            lengths = _norm([a for a, _ in pairs]) * _norm([b for _, b in pairs])
+            self._row[2] = product / lengths if lengths > 0 else float("nan")
+        self._row[3] += 1
+        self._before = [(p, p.detach().clone()) for p in self._trained]
+
+    @torch.no_grad()
+    def _stepped(self, optimizer: Any, args: Any, kwargs: Any) -> None:
+        for parameter, before in self._before:
+            size = float(before.norm())
+            moved = float((parameter - before).norm())
+            name = self._names.get(id(parameter), "?")
+            self.run.updates.setdefault(name, []).append(moved / size if size > 0 else float("nan"))
+        self._before = []
+        self._fresh = {}
+        self.run.lr.append(max((float(g["lr"]) for g in optimizer.param_groups), default=float("nan")))
+
+    def next(self, loss: float) -> None:
+        """Close the row of a step."""
+        run, row = self.run, self._row
+        run.losses.append(loss)
+        run.raw.append(row[0])
+        run.given.append(row[1])
+        run.cosine.append(row[2])
+        run.taken.append(int(row[3]))
+        self._row = [0.0, 0.0, float("nan"), 0.0]
+
+    def pause(self) -> None:
+        """What follows is no training."""
+        self._training = False
+
+    def resume(self) -> None:
+        """It goes on."""
+        self._training = True
+
+    def close(self) -> Run:
+        """Remove the hooks; the finished run."""
+        for handle in self._handles:
+            handle.remove()
+        names = self._names
+        self.run.missing = {names[id(p)] for p in self._trained if id(p) not in self._seen}
+        self.run.silent = {names[id(p)] for p in self._trained if id(p) in self._seen and id(p) not in self._alive}
+        self.run.norms = {names[id(p)]: (self._first[id(p)], float(p.detach().norm())) for p in self._trained}
+        return self.run
+
+
+def train(
+    made: Copy, batches: Sequence[Any], probe: Sequence[Any], task: Task, *, steps: int, seed: int, record: bool = True
+) -> Run:
+    """Train a copy for ``steps`` steps on ``batches`` in their order and look at ``probe`` now and then.
+
+    It ends early where loss or weights are no longer finite; then the producer is looked for. The caller isolates the
+    random state; each step begins from a seed of its own, so that equal steps draw equal dropout.
+    """
+    recorder = Recorder(made) if record else None
+    run = Run() if recorder is None else recorder.run
+    began = perf_counter()
+    device = next(made.model.parameters()).device.type
+    try:
+        for step in range(steps):
+            if step == 0 or (record and step in _MARKS):
+                _look(made, probe, task, run, step, recorder)
+            reseed(seed + step, device)
+            batch = batches[step % len(batches)]
+            loss = made.train(batch, step)
+            if recorder is not None:
+                recorder.next(loss)
+            else:
+                run.losses.append(loss)
+            if not math.isfinite(loss) and not (math.isnan(loss) and not run_reports(run)):
+                run.stopped = step
+                break
+            if step % 10 == 9 and not all(finite(p) for p in made.model.parameters()):
+                run.stopped = step
+                break
+        if run.stopped is None:
+            _look(made, probe, task, run, steps, recorder)
+    except Exception as error:  # the user's own code may raise anything
+        run.error = f"{type(error).__name__}: {error}".split("\n")[0]
+        run.stopped = len(run.losses)
+    if run.stopped is not None and not run.error:
+        batch = made.change(batches[run.stopped % len(batches)])
+        reseed(seed + run.stopped, device)
+        run.producer = _producer(made, batch)
+    run.seconds = perf_counter() - began
+    return recorder.close() if recorder is not None else run
+
+
+def run_reports(run: Run) -> bool:
+    """Whether the step tells its loss at all."""
+    return any(math.isfinite(loss) for loss in run.losses)
+
+
+def _look(made: Copy, probe: Sequence[Any], task: Task, run: Run, step: int, recorder: Recorder | None) -> None:
+    if recorder is not None:
+        recorder.pause()
+    try:
+        run.glances.append(glance(made, probe, task, step))
+    finally:
+        if recorder is not None:
+            recorder.resume()
+
+
+def glance(made: Copy, probe: Sequence[Any], task: Task, step: int) -> Glance:
+    """The network on the probe batches as it stands."""
+    losses, rows, wanted = [], [], []
+    with probing(made.model), torch.no_grad():
+        for batch in probe:
+            changed = made.change(batch)
+            losses.append(float(made.loss(made.model, changed)))
+            if task.kind == "other":
+                continue
+            flat = flat_outputs(called(made.model, parts_of(changed)[0]), changed, task.kind)
+            if flat is not None:
+                rows.append(flat)
+                wanted.append(flat_targets(changed, task.kind))
+    loss = sum(losses) / len(losses)
+    if not rows:
+        nan = float("nan")
+        return Glance(step, loss, nan, nan, nan, nan)
+    outputs = torch.cat(rows)
+    return Glance(step, loss, *outputs_spread(outputs, task), quality(outputs, torch.cat(wanted), task))
+
+
+def quality(outputs: Tensor, targets: Tensor, task: Task) -> float:
+    """How good answers are, 0 for a constant's and 1 for perfect ones; see :class:`Glance`."""
+    if not bool(torch.isfinite(outputs).all()):
+        return -1.0
+    if task.kind == "classes":
+        hits = float((outputs.argmax(1) == targets).float().mean())
+        most = float(torch.bincount(targets.long()).max()) / len(targets)
+        return (hits - most) / (1 - most) if most < 1 else 0.0
+    if task.kind == "binary":  # twice the area under the curve, less 1: no threshold, logits or probabilities alike
+        scores, truth = outputs.reshape(-1), targets.reshape(-1).bool()
+        one, other = scores[truth], scores[~truth]
+        if not len(one) or not len(other):
+            return 0.0
+        order = (one[:, None] > other[None]).float().mean() - (one[:, None] < other[None]).float().mean()
+        return float(order)
+    wanted = targets.reshape(outputs.shape)
+    total = float((wanted - wanted.mean(0)).square().sum())
+    return max(1 - float((outputs - wanted).square().sum()) / total, -1.0) if total > 0 else 0.0
+
+
+def outputs_spread(outputs: Tensor, task: Task) -> tuple[float, float, float, float]:
+    """r = (mean over outputs of the standard deviation over examples) / (that of all outputs), the numerator by itself,
+    the largest share of one predicted class, and the standard deviation of all outputs."""
+    over = float(outputs.std(0, correction=0).mean())
+    whole = float(outputs.std(correction=0))
+    if outputs.shape[1] == 1 or task.kind != "classes":  # no classes to be told apart: against the targets' spread
+        whole = task.spread if math.isfinite(task.spread) and task.spread > 0 else max(whole, over)
+    top = float("nan")
+    if task.kind == "classes":
+        predicted = outputs.argmax(1)
+        top = float(torch.bincount(predicted, minlength=task.classes).max()) / len(predicted)
+    return (over / whole if whole > 0 else 0.0), over, top, float(outputs.std(correction=0))
+
+
+def _producer(made: Copy, batch: Any) -> Producer | None:
+    try:
+        return first_producer(made.model, lambda: made.loss(made.model, batch))
+    except Exception:
+        return None
+
+
+def _norm(tensors: Sequence[Tensor]) -> float:
+    if not tensors:
+        return 0.0
+    return float(torch.linalg.vector_norm(torch.stack([t.detach().float().norm() for t in tensors])))

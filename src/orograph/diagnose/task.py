@@ -1,0 +1,219 @@
+r"""What a network is asked to do, read off its outputs, its targets and the value of the user's loss.
+
+The loss may be any callable, so its form is found by comparison: cross-entropy of the outputs, negative log-likelihood
+of them, cross-entropy of their softmax, squared error and so on, each as a mean and as a sum.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from orograph.basics.errors import ModelError
+from orograph.diagnose.losses import parts_of
+from orograph.diagnose.watching import first_tensor
+from orograph.objective.criterion import IGNORED, classes_last
+
+Kind = Literal["classes", "binary", "numbers", "other"]
+_NEAR = 2e-3
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A kind of task, and how the loss compares with what is usual for it.
+
+    ``form`` is the formula that the loss agrees with ("" for none); ``times`` the loss over that formula's mean;
+    ``baseline`` the loss of the best answer that ignores the input, in the user's own units (NaN where unknown);
+    ``entropy`` that of the labels in nats; ``shares`` of the classes, or () for other tasks.
+    """
+
+    kind: Kind
+    form: str = ""
+    times: float = float("nan")
+    classes: int = 0
+    baseline: float = float("nan")
+    entropy: float = float("nan")
+    shares: tuple[float, ...] = ()
+    spread: float = float("nan")
+    offset: float = float("nan")
+    output_shape: tuple[int, ...] = ()
+    target_shape: tuple[int, ...] = ()
+    notes: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def words(self) -> str:
+        """In words."""
+        what = {"classes": f"{self.classes} classes", "binary": "two classes", "numbers": "numbers", "other": "other"}
+        return f"{what[self.kind]}, loss {self.form or 'of its own'}"
+
+
+def task_of(outputs: Any, batch: Any, loss: float, batches: Sequence[Any]) -> Task:
+    """The task, from the network's outputs on ``batch`` and the loss there; ``batches`` say how targets are spread."""
+    targets = parts_of(batch)[1]
+    scores = first_tensor(outputs)
+    if scores is None:
+        return Task("other")
+    scores = scores.detach().float()
+    if targets is None or not isinstance(targets, Tensor):
+        return Task("other", output_shape=tuple(scores.shape))
+    shapes: dict[str, Any] = {"output_shape": tuple(scores.shape), "target_shape": tuple(targets.shape)}
+    if not targets.is_floating_point() and targets.dtype != torch.bool:
+        try:
+            logits, labels = classes_last(scores, targets)
+        except ModelError:
+            return Task("other", **shapes)
+        if logits.shape[1] > 1:
+            return _classes(logits, labels, loss, batches, shapes)
+    if scores.numel() == targets.numel() and _two_valued(targets):
+        return _binary(scores.reshape(-1), targets.reshape(-1).float(), loss, batches, shapes)
+    if scores.numel() == targets.numel() and targets.is_floating_point():
+        return _numbers(scores, targets.float(), loss, batches, shapes)
+    return Task("other", **shapes)
+
+
+def flat_outputs(outputs: Any, batch: Any, kind: Kind) -> Tensor | None:
+    """(samples, outputs) of a batch; positions of a sequence count as samples where classes are told apart."""
+    scores = first_tensor(outputs)
+    if scores is None or scores.dim() == 0:
+        return None
+    scores = scores.detach().float()
+    targets = parts_of(batch)[1]
+    if kind == "classes" and isinstance(targets, Tensor):
+        logits, labels = classes_last(scores, targets)
+        return logits[labels != IGNORED]
+    return scores.reshape(scores.shape[0], -1)
+
+
+def flat_targets(batch: Any, kind: Kind) -> Tensor:
+    """The targets of :func:`flat_outputs`' samples: (samples,) labels, or numbers as they are."""
+    targets: Tensor = parts_of(batch)[1]
+    if kind == "classes":
+        flat: Tensor = targets.reshape(-1)
+        return flat[flat != IGNORED]
+    return targets.float().reshape(len(targets), -1)
+
+
+def labels_of_batches(batches: Sequence[Any]) -> Tensor:
+    """All labels that count, flat; empty where there are none."""
+    found = [t.reshape(-1) for b in batches if isinstance(t := parts_of(b)[1], Tensor)]
+    labels = torch.cat(found) if found else torch.empty(0)
+    return labels[labels != IGNORED]
+
+
+def _classes(logits: Tensor, labels: Tensor, loss: float, batches: Sequence[Any], shapes: dict[str, Any]) -> Task:
+    classes = logits.shape[1]
+    every = labels_of_batches(batches).long().clamp(0, classes - 1)
+    shares = torch.bincount(every, minlength=classes).double() / max(len(every), 1)
+    entropy = float(-(shares[shares > 0] * shares[shares > 0].log()).sum())
+    kept = labels != IGNORED
+    logits, labels = logits[kept], labels[kept]
+    if len(labels) and (int(labels.max()) >= classes or int(labels.min()) < 0):
+        return Task("classes", classes=classes, entropy=entropy, shares=tuple(shares.tolist()), **shapes)
+    picked = logits.gather(1, labels[:, None]).squeeze(1)
+    probabilities = logits.softmax(1)
+    forms = {
+        "cross-entropy": F.cross_entropy(logits, labels),
+        "negative log-likelihood": -picked.mean(),
+        "cross-entropy of softmax": F.cross_entropy(probabilities, labels),
+        "cross-entropy of sigmoid": F.cross_entropy(logits.sigmoid(), labels),
+        "cross-entropy of ReLU": F.cross_entropy(logits.relu(), labels),
+        "log of probabilities": -(picked.clamp_min(1e-30)).log().mean(),
+    }
+    form, times = _match(forms, loss, (len(labels), shapes["target_shape"][0]))
+    if not form and loss > 0:
+        form, times = _smoothed(logits, labels, loss)
+    factor = times if math.isfinite(times) else 1.0
+    return Task(
+        "classes",
+        form,
+        times,
+        classes,
+        entropy * factor,
+        entropy,
+        tuple(shares.tolist()),
+        notes={"cross-entropy": float(forms["cross-entropy"])},
+        **shapes,
+    )
+
+
+def _smoothed(logits: Tensor, labels: Tensor, loss: float) -> tuple[str, float]:
+    """Cross-entropy with some label smoothing, which is linear in its strength."""
+    hard = float(F.cross_entropy(logits, labels))
+    soft = float(F.cross_entropy(logits, labels, label_smoothing=1.0))
+    if abs(soft - hard) < 1e-9:
+        return "", float("nan")
+    strength = (loss - hard) / (soft - hard)
+    return (f"cross-entropy, smoothing {strength:.2g}", 1.0) if 0 < strength <= 0.5 else ("", float("nan"))
+
+
+def _binary(scores: Tensor, targets: Tensor, loss: float, batches: Sequence[Any], shapes: dict[str, Any]) -> Task:
+    share = float(labels_of_batches(batches).float().mean())
+    entropy = -sum(p * math.log(p) for p in (share, 1 - share) if p > 0)
+    inside = scores.clamp(1e-7, 1 - 1e-7)
+    forms = {
+        "binary cross-entropy of logits": F.binary_cross_entropy_with_logits(scores, targets),
+        "binary cross-entropy of probabilities": F.binary_cross_entropy(inside, targets),
+        "squared error": (scores - targets).square().mean(),
+        "binary cross-entropy of sigmoid": F.binary_cross_entropy_with_logits(scores.sigmoid(), targets),
+    }
+    form, times = _match(forms, loss, (len(targets), shapes["target_shape"][0]))
+    if form == "squared error":
+        return Task("numbers", form, times, 0, share * (1 - share) * times, spread=math.sqrt(share * (1 - share)),
+                    offset=share, **shapes)  # fmt: skip
+    factor = times if math.isfinite(times) else 1.0
+    return Task("binary", form, times, 2, entropy * factor, entropy, (1 - share, share), **shapes)
+
+
+def _numbers(scores: Tensor, targets: Tensor, loss: float, batches: Sequence[Any], shapes: dict[str, Any]) -> Task:
+    same = scores.reshape(targets.shape)
+    forms = {
+        "squared error": (same - targets).square().mean(),
+        "absolute error": (same - targets).abs().mean(),
+        "Huber loss": F.smooth_l1_loss(same, targets),
+    }
+    if scores.shape != targets.shape:
+        try:
+            forms["squared error of every output with every target"] = (scores - targets).square().mean()
+            forms["absolute error of every output with every target"] = (scores - targets).abs().mean()
+        except RuntimeError:
+            pass
+    counts = (targets.numel(), targets.shape[0], targets.numel() // max(targets.shape[0], 1))
+    form, times = _match(forms, loss, counts)
+    rows = [t for b in batches if isinstance(t := parts_of(b)[1], Tensor)]
+    every = torch.cat([row.reshape(len(row), -1).float() for row in rows if row.shape[1:] == targets.shape[1:]])
+    away = every - every.mean(0)
+    factor = times if math.isfinite(times) else 1.0
+    middle = every.median(0).values
+    baseline = {
+        "absolute error": (every - middle).abs().mean(),
+        "Huber loss": F.smooth_l1_loss(middle.expand_as(every), every),
+    }.get(form, away.square().mean())
+    return Task(
+        "numbers",
+        form,
+        times,
+        baseline=float(baseline) * factor if form else float("nan"),
+        spread=float(away.square().mean().sqrt()),
+        offset=float(every.mean()),
+        **shapes,
+    )
+
+
+def _match(forms: dict[str, Tensor], loss: float, counts: tuple[int, ...]) -> tuple[str, float]:
+    """The formula that the loss equals, as a mean if any, else as a sum over one of the counts."""
+    for times in (1, *sorted({count for count in counts if count > 1})):
+        for name, value in forms.items():
+            expected = float(value) * times
+            if math.isfinite(expected) and abs(loss - expected) <= _NEAR * max(abs(expected), 1e-12):
+                return name, float(times)
+    return "", float("nan")
+
+
+def _two_valued(targets: Tensor) -> bool:
+    return targets.dtype == torch.bool or bool(((targets == 0) | (targets == 1)).all())

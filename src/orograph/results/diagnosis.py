@@ -1,0 +1,226 @@
+"""Why a network does not train: findings in the order of root causes, each with its evidence and what to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orograph.basics.words import counted
+from orograph.results.result import Result, record
+
+Severity = Literal["critical", "warning", "question", "info"]
+Outcome = Literal["verified", "no effect", "made worse", "not tried"]
+Verdict = Literal["trains", "does not train", "unclear", "not run"]
+
+
+@record
+@dataclass(frozen=True)
+class Evidence:
+    """One number behind a finding: ``what`` was measured, its ``value``, the ``threshold`` it crossed (NaN: none) and
+    what is ``usual`` in networks that train."""
+
+    what: str
+    value: float
+    threshold: float = float("nan")
+    usual: str = ""
+
+    def __str__(self) -> str:
+        limit = "" if np.isnan(self.threshold) else f" (threshold {self.threshold:.3g})"
+        return f"{self.what}: {self.value:.4g}{limit}{f'; usual: {self.usual}' if self.usual else ''}"
+
+
+@record
+@dataclass(frozen=True)
+class Trial:
+    """A prescription tried on a copy: ``measure`` ``before`` and ``after`` it, over so many ``steps`` with the same
+    seeds and batches."""
+
+    outcome: Outcome = "not tried"
+    measure: str = ""
+    before: float = float("nan")
+    after: float = float("nan")
+    steps: int = 0
+    note: str = ""
+
+    def __str__(self) -> str:
+        if self.outcome == "not tried":
+            return f"not tried{f': {self.note}' if self.note else ''}"
+        return (
+            f"{self.outcome}: {self.measure} {self.before:.4g} without, {self.after:.4g} with it ({self.steps} steps)"
+        )
+
+
+@record
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong, or may be.
+
+    ``id`` is stable (W wiring, D data, L loss, I initialisation, A architecture, O optimisation); ``confidence`` lies
+    in [0, 1]; ``stage`` is 0 (wiring) to 3 (proof) and ``step`` the training step; ``where`` a module or parameter;
+    ``explains`` the ids of findings that this one accounts for; ``code`` what to change; ``limits`` what would make
+    the finding wrong.
+    """
+
+    id: str
+    title: str
+    severity: Severity
+    confidence: float
+    cause: str
+    prescription: str
+    stage: int = 0
+    step: int = 0
+    where: str = ""
+    code: str = ""
+    evidence: tuple[Evidence, ...] = ()
+    explains: tuple[str, ...] = ()
+    trial: Trial = field(default_factory=Trial)
+    limits: str = ""
+
+    @property
+    def verified(self) -> Outcome:
+        """What came of trying the prescription on a copy."""
+        return self.trial.outcome
+
+    @property
+    def alarms(self) -> bool:
+        """Whether it says that something is wrong: critical or a warning."""
+        return self.severity in ("critical", "warning")
+
+    def __str__(self) -> str:
+        place = f" [{self.where}]" if self.where else ""
+        lines = [f"{self.id} {self.severity} ({self.confidence:.0%}): {self.title}{place}", f"  cause: {self.cause}"]
+        lines += [f"  - {one}" for one in self.evidence]
+        lines.append(f"  do: {self.prescription}")
+        lines += [f"      {line}" for line in self.code.splitlines()]
+        lines.append(f"  tried on a copy: {self.trial}")
+        if self.explains:
+            lines.append(f"  explains: {', '.join(self.explains)}")
+        return "\n".join(lines)
+
+
+@record
+@dataclass(frozen=True)
+class StageRecord:
+    """A stage of the examination: what it did, and its seconds of wall time; ``note`` where it was skipped, and why."""
+
+    name: str
+    seconds: float
+    note: str = ""
+
+
+@record
+@dataclass(frozen=True)
+class LayerReading:
+    """A layer's outputs on one batch, in the order in which layers run.
+
+    ``mean, std, rms, largest`` over all entries; ``zeros`` the share of exact zeros; ``dead`` the share of units that
+    are zero on the whole batch; ``saturated`` the share of entries at the flat ends of a sigmoid or tanh; ``between``
+    the share of standard deviation that lies between examples; ``not_finite`` how many entries; ``gradient_rms`` that
+    of the loss by the outputs (NaN where there is none).
+    """
+
+    layer: str
+    kind: str
+    mean: float
+    std: float
+    rms: float
+    largest: float
+    zeros: float
+    dead: float
+    saturated: float
+    between: float
+    not_finite: int
+    gradient_rms: float = float("nan")
+
+
+@record
+@dataclass(frozen=True)
+class ParameterReading:
+    """A parameter and its gradient: norms, standard deviation over that of He's initialisation (NaN for no kernel), and
+    in training the median share by which a step changes it."""
+
+    parameter: str
+    size: int
+    norm: float
+    std: float
+    he_ratio: float
+    gradient_norm: float
+    gradient_zeros: float
+    not_finite: int
+    update_ratio: float = float("nan")
+
+
+@record
+@dataclass(frozen=True, eq=False)
+class Histograms:
+    """Distributions over time, for heat maps.
+
+    ``names`` (L,) of layers or parameters; ``steps`` (S,); ``edges`` (B + 1,) of the logarithm (base 10) of absolute
+    values; ``counts`` (S, L, B) finite values other than 0 in each bin; ``special`` (S, L, 4) how many are zero, NaN,
+    +infinity and -infinity.
+    """
+
+    names: tuple[str, ...]
+    steps: NDArray[np.int64]
+    edges: NDArray[np.float64]
+    counts: NDArray[np.int64]
+    special: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Diagnosis(Result):
+    """What the doctor, or a monitor, found.
+
+    Attributes
+    ----------
+    findings : root causes first
+    verdict : whether the network trains as it is, by the shadow run
+    stages : what was done, and how long it took
+    task : what kind of targets and loss there are, in words
+    loss : (T,) losses of the shadow run, step by step
+    layers, parameters : on the first batch, before training; update ratios from the shadow run
+    activations, gradients : histograms over the steps of the shadow run; None where there was none
+    """
+
+    findings: tuple[Finding, ...]
+    verdict: Verdict
+    stages: tuple[StageRecord, ...] = ()
+    task: str = ""
+    loss: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    layers: tuple[LayerReading, ...] = ()
+    parameters: tuple[ParameterReading, ...] = ()
+    activations: Histograms | None = None
+    gradients: Histograms | None = None
+
+    title: ClassVar[str] = "diagnosis"
+
+    @property
+    def alarms(self) -> tuple[Finding, ...]:
+        """The findings that are critical or warnings."""
+        return tuple(finding for finding in self.findings if finding.alarms)
+
+    @property
+    def healthy(self) -> bool:
+        """Whether nothing is wrong as far as was seen."""
+        return not self.alarms and self.verdict in ("trains", "unclear", "not run")
+
+    def summary(self) -> str:
+        seconds = sum(stage.seconds for stage in self.stages)
+        if not self.findings:
+            what = {"trains": "the network trains", "not run": "nothing was found without training"}.get(
+                self.verdict, f"the run was too short to tell whether it trains ({self.verdict})"
+            )
+            return f"healthy: {what}; nothing to report ({seconds:.1f} s)"
+        head = f"{counted(len(self.findings), 'finding')}; the network {_WORDS[self.verdict]} ({seconds:.1f} s)"
+        return "\n".join([head, *(str(finding) for finding in self.findings)])
+
+
+_WORDS = {
+    "trains": "trains as it is",
+    "does not train": "does not train as it is",
+    "unclear": "was not seen to train in a short run",
+    "not run": "was not run",
+}
