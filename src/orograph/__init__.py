@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from orograph import (
         connect,
         data,
+        diagnose,
         ensemble,
         initialize,
         landscape,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 _PARTS = (
     "connect",
     "data",
+    "diagnose",
     "ensemble",
     "initialize",
     "landscape",
@@ -50,6 +52,7 @@ __all__ = [
     "__version__",
     "connect",
     "data",
+    "diagnose",
     "ensemble",
     "initialize",
     "landscape",

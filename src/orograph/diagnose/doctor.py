@@ -82,8 +82,8 @@ def doctor(
     patient_loss = Loss(loss)
     stages: list[StageRecord] = []
     with isolated_randomness(seed):
-        batches = gather(loader, _MORE, first.device, first.dtype, seed=seed, size=batch_size)
-        patient = Patient(model, batches, patient_loss, optimizer, step)
+        batches, epoch = gather(loader, _MORE, first.device, first.dtype, seed=seed, size=batch_size)
+        patient = Patient(model, batches, patient_loss, optimizer, step, epoch)
         examination = _Examination(patient, steps, seconds, seed, stages)
         try:
             findings, chart = examination.all()
@@ -101,16 +101,21 @@ class _Examination:
 
     def all(self) -> tuple[list[Finding], Chart]:
         with self._stage("one batch"), _copied(self.patient) as made:
-            probe = look_at(made, self.patient.batches[: max(_STEPS // 2, 8)])
+            probe = look_at(made, self.patient.batches, self.patient.epoch)
         chart = Chart(self.patient, probe)
-        chart.notes["period"] = len({id(batch) for batch in self.patient.batches})
         with self._stage("shadow run"):
             chart.run = self._shadow(chart)
         with self._stage("wiring and rules"):
             suspicions = [*wiring(chart), *data(chart), *loss_rules(chart), *start(chart), *architecture(chart),
                           *running(chart)]  # fmt: skip
         with self._stage("proof"), torch.enable_grad():
-            proving = Proving(chart, self.probe, len(chart.run.losses) or self.steps, self.seconds, self.seed)
+            proving = Proving(
+                chart,
+                self.probe,
+                max(len(chart.run.losses), self.steps) if chart.run else self.steps,
+                self.seconds,
+                self.seed,
+            )
             findings = proving.findings(suspicions)
         return findings, chart
 
@@ -118,13 +123,19 @@ class _Examination:
         patient = self.patient
         if patient.optimizer is None or chart.probe.detached:
             return Run()
-        task = chart.probe.task
+        options: dict[str, Any] = {
+            "batches": patient.batches,
+            "probe": self.probe,
+            "task": chart.probe.task,
+            "seed": self.seed,
+            "epoch": patient.epoch,
+        }
         with patient.copy() as made, torch.enable_grad():
-            run = train(made, patient.batches, self.probe, task, steps=self._affordable(), seed=self.seed)
+            run = train(made, steps=self._affordable(), **options)
         chart.run = run
         if run.stopped is None and not chart.trains and run.seconds < self.seconds / 3:
             with patient.copy() as made, torch.enable_grad():
-                run = train(made, patient.batches, self.probe, task, steps=3 * self.steps, seed=self.seed)
+                run = train(made, steps=3 * self.steps, **options)
         return run
 
     def _affordable(self) -> int:

@@ -15,6 +15,7 @@ from orograph.data.structure import map_tensors
 from orograph.diagnose.chart import Edit
 from orograph.diagnose.losses import Loss, parts_of
 from orograph.diagnose.patient import Copy
+from orograph.diagnose.watching import is_leaf
 from orograph.initialize.applying import apply
 from orograph.initialize.parts import is_norm
 from orograph.initialize.slots import slots_of
@@ -71,6 +72,18 @@ def redrawn(scheme: str = "he-normal") -> Edit:
                     slot.parameter.fill_(1.0 if slot.own == "weight" else 0.0)
 
     return Edit(f"weights drawn by {scheme}, norm layers reset", change)
+
+
+def gains() -> Edit:
+    """Gains of norm layers 1, their shifts 0."""
+
+    @torch.no_grad()
+    def change(made: Copy) -> None:
+        for slot in slots_of(made.model):
+            if is_norm(slot.layer):
+                slot.parameter.fill_(1.0 if slot.own == "weight" else 0.0)
+
+    return Edit("gains of norm layers 1", change)
 
 
 def clipped(limit: float) -> Edit:
@@ -239,6 +252,21 @@ def without(kind: type[nn.Module] | tuple[type[nn.Module], ...], name: str, last
             setattr(made.model.get_submodule(parent), child, nn.Identity())
 
     return Edit(name, change)
+
+
+def rectified(scheme: str = "he-normal") -> Edit:
+    """ReLU in place of sigmoid and tanh within the network (an activation at its very end stays), weights to suit."""
+
+    def change(made: Copy) -> None:
+        squashing = (nn.Sigmoid, nn.Tanh, nn.Softsign, nn.Hardtanh, nn.LogSigmoid)
+        layers = [(path, module) for path, module in made.model.named_modules() if path and is_leaf(module)]
+        for path, module in layers[:-1]:
+            if isinstance(module, squashing):
+                parent, _, child = path.rpartition(".")
+                setattr(made.model.get_submodule(parent), child, nn.ReLU())
+        redrawn(scheme).apply(made)
+
+    return Edit("ReLU in place of sigmoid and tanh, weights to suit", change)
 
 
 def dropout(share: float) -> Edit:

@@ -75,12 +75,18 @@ class Patient:
     Attributes
     ----------
     model, loss, optimizer, step : the user's; ``assumed`` says that no optimiser was given and Adam stands in for one
-    batches : on the network's device, in the loader's own order
+    batches : on the network's device, in the loader's own order; the first ``epoch`` of them before any comes again
     bound : whether the user's step reaches the originals by itself
     """
 
     def __init__(
-        self, model: nn.Module, batches: list[Any], loss: Loss, optimizer: Optimizer | None, step: Step | None
+        self,
+        model: nn.Module,
+        batches: list[Any],
+        loss: Loss,
+        optimizer: Optimizer | None,
+        step: Step | None,
+        epoch: int = 0,
     ) -> None:
         self.model = model
         self.loss = loss
@@ -91,6 +97,7 @@ class Patient:
             optimizer = torch.optim.Adam(trainable, lr=1e-3)
         self.optimizer = optimizer
         self.batches = batches
+        self.epoch = epoch or len(batches)
         self.bound = step is not None and _reaches(step, model, optimizer)
 
     @contextmanager
@@ -119,8 +126,11 @@ class Patient:
                 handle.remove()
 
 
-def gather(loader: Any, count: int, device: torch.device, dtype: torch.dtype, *, seed: int, size: int) -> list[Any]:
-    """Up to ``count`` batches of a loader on the network's device, beginning anew where it ends before.
+def gather(
+    loader: Any, count: int, device: torch.device, dtype: torch.dtype, *, seed: int, size: int
+) -> tuple[list[Any], int]:
+    """Up to ``count`` batches of a loader on the network's device, beginning anew where it ends before, and how many of
+    them belong to the first time round.
 
     Raises UsageError for what cannot be iterated twice or yields nothing, ModelError where it raises.
     """
@@ -138,7 +148,7 @@ def gather(loader: Any, count: int, device: torch.device, dtype: torch.dtype, *,
         raise UsageError(f"the data must be a loader of batches, not a {type(loader).__name__}")
     found: list[Any] = []
     with _loader_state(loader), isolated_randomness(seed):
-        epoch = 0
+        epoch, first = 0, 0
         while len(found) < count:
             before = len(found)
             for batch in _once(loader, size, seed, epoch):
@@ -147,10 +157,11 @@ def gather(loader: Any, count: int, device: torch.device, dtype: torch.dtype, *,
                     break
             if len(found) == before:
                 break
+            first = first or len(found)
             epoch += 1
     if not found or not batch_length(found[0]):
         raise UsageError("the loader yields no batches, so there is nothing to train on")
-    return found
+    return found, first
 
 
 def _once(loader: Any, size: int, seed: int, epoch: int) -> Iterator[Any]:

@@ -39,7 +39,8 @@ class Inputs:
     between: float = float("nan")  # standard deviation over examples, over that of all numbers
     integral: bool = False
     bad_targets: int = 0
-    same_batches: bool = False
+    distinct: int = 0  # examples that differ, of ``seen``
+    seen: int = 0
 
 
 @dataclass
@@ -62,11 +63,12 @@ class Probe:
     batch_entropy: float = float("nan")  # mean entropy of a batch's labels over that of all
 
 
-def look_at(made: Copy, batches: Sequence[Any]) -> Probe:
+def look_at(made: Copy, batches: Sequence[Any], epoch: int = 0) -> Probe:
     """Pass the first batch through the copy as it stands, forward and backward. Raises ModelError, naming the layer and
     the shapes, where the network or the loss fails."""
     model, batch = made.model, batches[0]
     inputs = inputs_of_batches(batches)
+    repetitions(inputs, batches[: epoch or len(batches)])
     for parameter in model.parameters():
         parameter.grad = None
     with watching(model) as watch, torch.enable_grad():
@@ -132,8 +134,23 @@ def inputs_of_batches(batches: Sequence[Any]) -> Inputs:
             every = torch.cat(rows)
             whole = float(every.std(correction=0))
             found.between = float(every.std(0, correction=0).mean()) / whole if whole > 0 else 0.0
-    found.same_batches = len(batches) > 2 and all(_equal(batches[0], other) for other in batches[1:4])
     return found
+
+
+def repetitions(inputs: Inputs, batches: Sequence[Any]) -> None:
+    """Count the examples of one epoch, and those that differ, by a random projection of their inputs."""
+    random = torch.Generator().manual_seed(0)
+    marks: set[tuple[float, ...]] = set()
+    for batch in batches:
+        leaf = next((x for _, x in leaves(parts_of(batch)[0]) if isinstance(x, Tensor) and x.dim()), None)
+        if leaf is None:
+            return
+        flat = leaf.reshape(len(leaf), -1).double().cpu()
+        random.manual_seed(0)
+        weights = torch.rand(flat.shape[1], 2, dtype=torch.float64, generator=random)
+        marks.update(map(tuple, torch.nan_to_num(flat @ weights).tolist()))
+        inputs.seen += len(leaf)
+    inputs.distinct = len(marks)
 
 
 def label_signal(batches: Sequence[Any], task: Task, limit: int = 1500) -> float:
@@ -300,11 +317,3 @@ def _entropy(labels: Tensor, classes: int) -> float:
     shares = torch.bincount(labels.clamp_min(0), minlength=max(classes, 1)).double() / len(labels)
     shares = shares[shares > 0]
     return float(-(shares * shares.log()).sum())
-
-
-def _equal(one: Any, other: Any) -> bool:
-    pairs = list(zip(leaves(one), leaves(other), strict=False))
-    return all(
-        not isinstance(a, Tensor) or (isinstance(b, Tensor) and a.shape == b.shape and torch.equal(a, b))
-        for (_, a), (_, b) in pairs
-    )

@@ -6,17 +6,37 @@ the change. A proved cause takes the findings that it explains with it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from time import perf_counter
 from typing import Any
 
 from orograph.diagnose import edits
 from orograph.diagnose.chart import Chart, Edit, Suspicion, quality_of
+from orograph.diagnose.rules_data import no_signal, unrelated
 from orograph.diagnose.shadow import Run, train
 from orograph.diagnose.thresholds import threshold
-from orograph.results.diagnosis import Evidence, Finding, Outcome, Trial
+from orograph.results.diagnosis import Finding, Outcome, Trial
 
+# Among causes of one kind the more special first.
+_SPECIAL = (
+    "I10",
+    "I08",
+    "I03",
+    "I09",
+    "I04",
+    "I07",
+    "I05",
+    "I06",
+    "I02",
+    "I01",
+    "O05",
+    "O06",
+    "O07",
+    "O10",
+    "O02",
+    "O01",
+    "O03",
+)
 _MOST = 8  # times the length of one run that all proofs together may take
 
 
@@ -34,7 +54,7 @@ class Proving:
         judged = _best_of_each(judged)
         certain = [pair for pair in judged if pair[0].needs == "nothing" and _alarming(pair[0])]
         proved = [pair for pair in judged if pair[1].outcome == "verified"]
-        if self.chart.fails and not certain and not proved:
+        if not self.chart.trains and not certain and not proved:
             judged = [*judged, *self._unexplained()]
         return [_finding(one, trial) for one, trial in _absorbed(judged)]
 
@@ -65,7 +85,7 @@ class Proving:
             return None
         if one.needs == "proof" and chart.trains and quality_of(chart.run) > 0.5:
             return None
-        if one.edit is None or (not one.severity == "critical" and one.needs == "nothing" and chart.trains):
+        if one.edit is None or (one.severity != "critical" and one.needs == "nothing" and chart.trains):
             return Trial() if one.needs != "proof" else None
         run = self.run(one.edit)
         trial = Trial(note="it could not be applied") if run is None else self._compared(run)
@@ -98,22 +118,10 @@ class Proving:
         return [(self._not_cured(), Trial(note="no single change cured it"))]
 
     def _not_cured(self) -> Suspicion:
-        signal = self.chart.probe.label_signal
         overfits = self._overfits()
-        if math.isfinite(signal) and overfits and _no_signal(self.chart):
-            return Suspicion(
-                "D05",
-                "the targets have nothing to do with the inputs",
-                "warning",
-                0.8,
-                "the network can learn a few examples by heart, nothing on the rest, and neighbours in the inputs do not "
-                "share their targets: inputs and targets were probably shuffled against each other",
-                "look at some examples with their targets; shuffle both together",
-                "for x, y in islice(dataset, 10): show(x, y)",
-                stage=3,
-                evidence=(Evidence("nearest neighbours against a constant answer", signal, threshold("label_signal")),),
-                limits="a task that neighbours do not know, and that takes longer to learn",
-            )
+        if overfits and no_signal(self.chart):
+            run = self.chart.run
+            return unrelated(self.chart, float("nan") if run is None else run.unseen)
         if not overfits:
             return Suspicion(
                 "A00",
@@ -171,15 +179,6 @@ def _cured(id: str, what: str, edit: Edit) -> Suspicion:
     )
 
 
-def _no_signal(chart: Chart) -> bool:
-    task, signal = chart.probe.task, chart.probe.label_signal
-    if task.kind == "numbers":
-        return signal < threshold("number_signal")
-    most = max(task.shares) if task.shares else 0.5
-    # In units of what is to be gained over the most frequent class: 2 of 10 for ten classes.
-    return (signal * most - most) / max(1 - most, 1e-9) < (threshold("label_signal") - 1) / 9
-
-
 def _alarming(one: Suspicion) -> bool:
     return one.severity in ("critical", "warning")
 
@@ -206,6 +205,7 @@ def _absorbed(judged: list[tuple[Suspicion, Trial]]) -> list[tuple[Suspicion, Tr
             not _alarming(pair[0]),
             not (pair[1].outcome == "verified" or pair[0].needs == "nothing"),
             pair[0].rank,
+            _SPECIAL.index(pair[0].id) if pair[0].id in _SPECIAL else -1,
             -pair[0].confidence,
         ),
     )

@@ -66,29 +66,82 @@ def data(chart: Chart) -> Iterator[Suspicion]:
             limits="a stream that is sorted on purpose",
             edit=edits.shuffled(chart.patient.batches),
         )  # fmt: skip
-    if task.kind in ("classes", "binary") and task.shares and max(task.shares) > 0.999:
+    most = max(task.shares, default=0.0)
+    alone = most > 0.999 or (task.kind == "classes" and task.entropy < 0.15 * math.log(max(task.classes, 2)))
+    if task.kind in ("classes", "binary") and task.shares and alone:
         yield Suspicion(
             "D06",
-            "all labels are the same",
-            "critical",
-            0.95,
-            "every example has one and the same label, so a constant answer is perfect",
-            "look at the labels that the dataset returns",
+            "all labels are (almost) the same",
+            "critical" if most > 0.999 else "warning",
+            0.95 if most > 0.999 else 0.7,
+            f"{most:.1%} of the examples have one and the same label, so a constant answer is (almost) perfect",
+            "look at the labels that the dataset returns, and at what filters it",
             "print(torch.bincount(y))",
-            explains=("D05", "D04", "O00"),
+            evidence=(Evidence("share of the most frequent label", most, 0.999),),
+            explains=("D05", "D04", "O00", "I02"),
         )
-    if inputs.same_batches and chart.notes.get("period", 0) != 1:
+    few = 0 < inputs.distinct < threshold("few_examples")
+    if inputs.seen and (few or inputs.distinct < threshold("distinct_share") * inputs.seen):
         yield Suspicion(
             "D09",
-            "the loader yields the same batch again and again",
+            f"only {inputs.distinct} different examples ever come",
             "warning",
-            0.9,
-            "batch after batch is identical, so that only these examples are ever learned",
+            0.85,
+            f"of {inputs.seen} examples in one pass over the loader {inputs.distinct} differ: the rest are repetitions"
+            if not few
+            else "the loader holds so few examples that a network learns them by heart and nothing else",
             "look at the sampler and at what the dataset does with its index",
-            "print([hash(x.numpy().tobytes()) for x, _ in loader])",
-            limits="overfitting one batch on purpose",
-        )
+            "print(len({x.numpy().tobytes() for batch, _ in loader for x in batch}))",
+            evidence=(Evidence("different examples over all in one pass", inputs.distinct / inputs.seen,
+                               threshold("distinct_share"), "1"),),
+            explains=("D06",) if few else (),
+            limits="overfitting a few examples on purpose, or inputs that repeat by nature (few categories)",
+        )  # fmt: skip
+    yield from _signal(chart)
     yield from _targets(chart)
+
+
+def no_signal(chart: Chart) -> bool:
+    """Whether neighbours in the inputs know nothing of each other's targets."""
+    task, signal = chart.probe.task, chart.probe.label_signal
+    if not math.isfinite(signal):
+        return False
+    if task.kind == "numbers":
+        return signal < threshold("number_signal")
+    most = max(task.shares) if task.shares else 0.5
+    # In units of what is to be gained over the most frequent class: 2 of 10 for ten classes.
+    return (signal * most - most) / max(1 - most, 1e-9) < (threshold("label_signal") - 1) / 9
+
+
+def _signal(chart: Chart) -> Iterator[Suspicion]:
+    run = chart.run
+    if run is None or run.stopped is not None or not math.isfinite(run.unseen):
+        return
+    if no_signal(chart) and run.unseen < 0.05 and (chart.quality > 0.05 or chart.learned > 0.05):
+        yield unrelated(chart, run.unseen)
+
+
+def unrelated(chart: Chart, unseen: float) -> Suspicion:
+    """The targets have nothing to do with the inputs."""
+    return Suspicion(
+        "D05",
+        "the targets have nothing to do with the inputs",
+        "warning",
+        0.8,
+        "the network learns examples by heart and nothing on new ones, and neighbours in the inputs do not share their "
+        "targets: inputs and targets were probably shuffled against each other",
+        "look at some examples with their targets; shuffle both together",
+        "for x, y in islice(dataset, 10): show(x, y)",
+        stage=2,
+        evidence=(
+            Evidence(
+                "nearest neighbours against a constant answer", chart.probe.label_signal, threshold("label_signal")
+            ),
+            Evidence("quality on new batches", unseen, 0.05, "rising"),
+        ),
+        explains=("O00", "A00"),
+        limits="a task that neighbours do not know, and that takes longer to learn",
+    )
 
 
 def _scale(chart: Chart) -> Iterator[Suspicion]:
@@ -233,10 +286,12 @@ def _probabilities(chart: Chart, flat: Tensor | None) -> Iterator[Suspicion]:
 
 def _clipped(chart: Chart, flat: Tensor) -> Iterator[Suspicion]:
     zeros = float((flat == 0).float().mean())
+    some = (flat != 0).any(1)  # rows of zeros alone have another cause
+    mixed = float((flat[some] == 0).float().mean()) if bool(some.any()) else 0.0
     positive = bool((flat >= 0).all())
     last = _last_kind(chart)
     if chart.probe.task.form == "cross-entropy of ReLU" or (
-        positive and (zeros > threshold("clipped_logits") or last == "ReLU") and zeros < 1
+        positive and (mixed > threshold("clipped_logits") or last == "ReLU")
     ):
         yield Suspicion(
             "L02",
@@ -326,21 +381,31 @@ def _reduction(chart: Chart) -> Iterator[Suspicion]:
 def _direction(chart: Chart) -> Iterator[Suspicion]:
     optimizer = chart.patient.optimizer
     uphill = optimizer is not None and any(group.get("maximize") for group in optimizer.param_groups)
+    run = chart.run
+    opposite = run is not None and run.agreement < -0.5
     negative = chart.probe.loss < 0 and chart.probe.task.form == "" and chart.probe.task.kind in ("classes", "numbers")
     reference = chart.probe.task.notes.get("cross-entropy")
     mirrored = reference is not None and abs(chart.probe.loss + reference) < 2e-3 * abs(reference)
-    if uphill or mirrored or (negative and chart.fails):
+    if (uphill and chart.probe.loss >= 0) or mirrored or opposite or (negative and chart.fails):
         yield Suspicion(
             "L04",
             "training goes uphill",
             "critical",
-            0.95 if uphill or mirrored else 0.6,
-            "the optimiser maximises" if uphill else "the loss is minus what it should be, so that lower is worse",
+            0.95 if uphill or mirrored or opposite else 0.6,
+            "the optimiser maximises"
+            if uphill
+            else "the training step follows the gradient of minus the loss"
+            if opposite
+            else "the loss is minus what it should be, so that lower is worse",
             "minimise the loss: maximize=False, and no minus before it",
             "loss = F.cross_entropy(model(x), y)",
             evidence=(Evidence("loss at the start", chart.probe.loss, 0.0, "above 0"),),
-            explains=("O01", "O03", "O08", "O00"),
-            edit=edits.option("maximize", False) if uphill else edits.scaled_loss(-1.0),
+            explains=("O01", "O03", "O08", "O00", "A05"),
+            edit=edits.option("maximize", False)
+            if uphill
+            else edits.ordinary_step()
+            if opposite
+            else edits.scaled_loss(-1.0),
         )
 
 

@@ -166,6 +166,7 @@ def _lengths(chart: Chart, run: Run) -> Iterator[Suspicion]:
     if not found:
         return
     middle, longest = statistics.median(found), max(found)
+    peak = max((edits.largest_finite(run.updates.get(name, [])) for name in kernels), default=0.0)
     broke = run.stopped is not None
     worse = broke or run.end > max(run.start, run.best * 1.2 if math.isfinite(run.best) else run.start)
     clip = [g / r for g, r in zip(run.given, run.raw, strict=True) if r > 0 and math.isfinite(g)]
@@ -185,16 +186,17 @@ def _lengths(chart: Chart, run: Run) -> Iterator[Suspicion]:
             edit=edits.ordinary_step(),
             needs="proof",
         )
-    high = longest > threshold("update_high") or broke or worse
+    high = longest > threshold("update_high") or peak > 1 or broke or worse
     evidence = (
         Evidence(
             "relative change of a layer in a step, largest median", longest, threshold("update_high"), "1e-3 to 2e-2"
         ),
-        Evidence("the same, median over layers", middle, threshold("update_low"), "1e-3 to 2e-2"),
+        Evidence("the same in the worst single step", peak, 1.0, "below 0.2"),
+        Evidence("the same, median over layers and steps", middle, threshold("update_low"), "1e-3 to 2e-2"),
     )
     lr = max((rate for rate in run.lr if math.isfinite(rate)), default=float("nan"))
     if high:
-        for factor in (0.1, 0.01, 0.001):
+        for factor in (0.1, 0.01, 0.001, 1e-4):
             yield Suspicion(
                 "O01",
                 "the learning rate is too high",
@@ -226,7 +228,7 @@ def _lengths(chart: Chart, run: Run) -> Iterator[Suspicion]:
             needs="proof",
         )
     elif longest < 3e-3:
-        for factor in (30.0, 1000.0, 30000.0):
+        for factor in (30.0, 1000.0, *((0.01 / longest,) if longest > 0 else ())):
             yield Suspicion(
                 "O02",
                 "the learning rate is too low",

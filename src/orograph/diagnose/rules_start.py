@@ -25,6 +25,7 @@ def start(chart: Chart) -> Iterator[Suspicion]:
     slots = list(slots_of(chart.patient.model))
     yield from _broken(chart, slots)
     yield from _constant(chart, slots)
+    yield from _gains(chart, slots)
     yield from _recurrent(chart)
     yield from _scale(chart, slots)
     yield from _units(chart)
@@ -76,6 +77,29 @@ def _broken(chart: Chart, slots: list[Slot]) -> Iterator[Suspicion]:
         )
 
 
+def _gains(chart: Chart, slots: list[Slot]) -> Iterator[Suspicion]:
+    norms = [s for s in slots if is_norm(s.layer) and s.own == "weight"]
+    small = [s for s in norms if float(s.parameter.detach().float().abs().mean()) < 0.02]
+    if not small:
+        return
+    yield Suspicion(
+        "I08",
+        "norm layers multiply by (almost) zero",
+        "critical",
+        0.9,
+        f"the gain of {small[0].name} is about 0, so that no signal leaves its layer",
+        "begin with gains of 1 and shifts of 0",
+        "nn.init.ones_(norm.weight)",
+        where=small[0].name,
+        stage=1,
+        evidence=(Evidence("norm layers with a gain below 0.02", len(small), 0.0, "0, or the last of each branch"),),
+        explains=("I01", "I06", "O02", "O00", "A00"),
+        limits="residual branches that begin at zero on purpose",
+        edit=edits.gains(),
+        needs="proof",
+    )
+
+
 def _constant(chart: Chart, slots: list[Slot]) -> Iterator[Suspicion]:
     kernels = [s for s in slots if s.parts and s.parameter.shape[0] > 1 and s.parameter.requires_grad]
     alike = [s for s in kernels if _alike(s)]
@@ -117,7 +141,7 @@ def _recurrent(chart: Chart) -> Iterator[Suspicion]:
             if not own.startswith("weight_hh"):
                 continue
             size = parameter.shape[1]
-            for gate in parameter.detach().double().split(size):
+            for gate in torch.split(parameter.detach().double(), size):
                 if gate.shape[0] == gate.shape[1] and bool(torch.isfinite(gate).all()):
                     radius = float(torch.linalg.eigvals(gate.cpu()).abs().max())
                     if radius > worst:
@@ -152,9 +176,6 @@ def _scale(chart: Chart, slots: list[Slot]) -> Iterator[Suspicion]:
     odd = _odd(chart.probe.parameters)
     if math.isfinite(spread) and spread < threshold("spread_low") * reference:
         where, what = _where_it_dies(chart.probe.layers), "the signal dies on its way to the outputs"
-        gains = [s for s in slots if is_norm(s.layer) and s.own == "weight" and not bool(s.parameter.detach().any())]
-        if gains:
-            where, what = gains[0].name, "norm layers multiply by zero"
         yield Suspicion(
             "I01",
             what,
@@ -181,6 +202,8 @@ def _scale(chart: Chart, slots: list[Slot]) -> Iterator[Suspicion]:
         )
     start = chart.probe.loss
     baseline = task.baseline
+    if task.kind == "classes" and math.isfinite(task.entropy):  # few classes in use are no reason for a high loss
+        baseline = math.log(max(task.classes, 2)) * (task.times if math.isfinite(task.times) else 1.0)
     scale = run.glances[0].scale if run is not None and run.glances else float("nan")
     high = math.isfinite(baseline) and baseline > 0 and start > threshold("loss_explodes") * baseline
     wide = math.isfinite(scale) and scale > 10 * reference
@@ -233,12 +256,12 @@ def _units(chart: Chart) -> Iterator[Suspicion]:
             edit=edits.redrawn(),
             needs="harm",
         )
-    flat = [one for one in layers if one.kind in ("Sigmoid", "Tanh") and one.saturated > threshold("saturated")]
+    flat = [one for one in layers[:-1] if one.kind in ("Sigmoid", "Tanh") and one.saturated > threshold("saturated")]
     if flat:
         yield Suspicion(
             "I05",
             f"{flat[0].kind.lower()} units are saturated",
-            "critical",
+            "warning" if chart.trains else "critical",
             0.8,
             f"{flat[0].saturated:.0%} of the outputs of {flat[0].layer} lie at the flat ends, where no gradient passes",
             "draw smaller weights, or standardise what goes in",
@@ -248,7 +271,6 @@ def _units(chart: Chart) -> Iterator[Suspicion]:
             evidence=(Evidence("share of saturated outputs", flat[0].saturated, threshold("saturated"), "below 0.1"),),
             explains=("I06", "O02", "O00", "I02"),
             edit=edits.redrawn("glorot-uniform"),
-            needs="proof",
         )
     biases = [
         p for p in chart.probe.parameters if "bias" in p.parameter and p.size > 1 and p.norm / math.sqrt(p.size) > 3
@@ -267,7 +289,7 @@ def _units(chart: Chart) -> Iterator[Suspicion]:
             where=worst.parameter,
             stage=1,
             evidence=(Evidence("root mean square of the bias", rms, 3.0, "below 0.5"),),
-            explains=("I02", "I04", "I05", "O00", "I06"),
+            explains=("I01", "I02", "I04", "I05", "O00", "I06", "O01"),
             edit=edits.redrawn(),
             needs="proof",
         )
@@ -299,8 +321,8 @@ def _gradients(chart: Chart) -> Iterator[Suspicion]:
                     "first layer's gradient over its weights", relative, threshold("relative_gradient"), "1e-3 to 1"
                 ),
             ),
-            explains=("O02", "O00"),
-            edit=edits.redrawn("glorot-normal" if squashing else "he-normal"),
+            explains=("O02", "O00", "A00", "I01"),
+            edit=edits.rectified() if squashing else edits.redrawn(),
             needs="harm",
         )
 

@@ -217,7 +217,8 @@ def _step(chart: Chart) -> Iterator[Suspicion]:
             edit=edits.ordinary_step(),
         )
         return
-    if not any(run.raw) and not changed and not chart.probe.detached and chart.probe.no_gradient == []:
+    flows = any(p.gradient_norm > 0 for p in chart.probe.parameters if math.isfinite(p.gradient_norm))
+    if not any(run.raw) and not changed and flows:
         yield Suspicion(
             "W06",
             "no backward pass is made before the step",

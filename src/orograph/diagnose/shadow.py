@@ -18,7 +18,6 @@ import torch
 from torch import Tensor, nn
 
 from orograph.basics.seeds import reseed
-from orograph.diagnose.losses import called, parts_of
 from orograph.diagnose.patient import Copy
 from orograph.diagnose.producer import Producer, finite, first_producer
 from orograph.diagnose.task import Task, flat_outputs, flat_targets
@@ -75,6 +74,8 @@ class Run:
     producer: Producer | None = None
     error: str = ""
     seconds: float = 0.0
+    fresh: list[float] = field(default_factory=list)  # quality on batches of the first epoch just before their step
+    agreement: float = float("nan")  # cosine of the first step's gradient with that of the loss as it was given
 
     @property
     def start(self) -> float:
@@ -87,6 +88,11 @@ class Run:
         if self.stopped is not None or not self.glances:
             return float("inf")
         return self.glances[-1].loss
+
+    @property
+    def unseen(self) -> float:
+        """Mean quality on batches that were new, in the second half of the first epoch; NaN for too few."""
+        return sum(self.fresh) / len(self.fresh) if len(self.fresh) >= 3 else float("nan")
 
     @property
     def best(self) -> float:
@@ -109,6 +115,8 @@ class Recorder:
         self._seen: set[int] = set()
         self._alive: set[int] = set()
         self._before: list[tuple[Tensor, Tensor]] = []
+        self._last: list[tuple[Tensor, Tensor]] = []
+        self._expected: dict[int, Tensor] = {}
         self._row = [0.0, 0.0, float("nan"), 0.0]
         self._handles: list[Any] = [p.register_hook(self._arrived(p)) for p in self._trained]  # type: ignore[no-untyped-call]
         self._handles.append(made.optimizer.register_step_pre_hook(self._stepping))
@@ -147,12 +155,12 @@ class Recorder:
         fresh = [self._fresh[id(p)] for p in owned if id(p) in self._fresh]
         self._row[0] = _norm(fresh)
         self._row[1] = _norm(given)
+        if self._expected:
+            self.run.agreement = _cosine([(self._fresh[k], g) for k, g in self._expected.items() if k in self._fresh])
+            self._expected = {}
         pairs = [(p.grad, self._fresh[id(p)]) for p in owned
                  if id(p) in self._whole and p.grad is not None and id(p) in self._fresh]  # fmt: skip
-        if pairs:
-            product = sum(float((a * b).sum()) for a, b in pairs)
-            lengths = _norm([a for a, _ in pairs]) * _norm([b for _, b in pairs])
-            self._row[2] = product / lengths if lengths > 0 else float("nan")
+        self._row[2] = _cosine(pairs)
         self._row[3] += 1
         self._before = [(p, p.detach().clone()) for p in self._trained]
 
@@ -163,7 +171,7 @@ class Recorder:
             moved = float((parameter - before).norm())
             name = self._names.get(id(parameter), "?")
             self.run.updates.setdefault(name, []).append(moved / size if size > 0 else float("nan"))
-        self._before = []
+        self._last, self._before = self._before, []
         self._fresh = {}
         self.run.lr.append(max((float(g["lr"]) for g in optimizer.param_groups), default=float("nan")))
 
@@ -185,6 +193,33 @@ class Recorder:
         """It goes on."""
         self._training = True
 
+    def compare(self, batch: Any, seed: int) -> None:
+        """Note the gradient of the loss as it was given, to be held against the first step's."""
+        if self._made.step is None:
+            return
+        self.pause()
+        model = self._made.model
+        buffers = [(b, b.clone()) for b in model.buffers()]
+        try:
+            reseed(seed, next(model.parameters()).device.type)
+            watched = [p for p in self._trained if id(p) in self._whole]
+            loss = self._made.loss(model, batch)
+            found = torch.autograd.grad(loss, watched, allow_unused=True)
+            self._expected = {id(p): g for p, g in zip(watched, found, strict=True) if g is not None}
+        except Exception:  # the step may have a loss of its own, and this one may not fit
+            self._expected = {}
+        finally:
+            with torch.no_grad():
+                for buffer, before in buffers:
+                    buffer.copy_(before)
+            self.resume()
+
+    @torch.no_grad()
+    def back(self) -> None:
+        """Give the weights the values that they had before the last step."""
+        for parameter, before in self._last:
+            parameter.copy_(before)
+
     def close(self) -> Run:
         """Remove the hooks; the finished run."""
         for handle in self._handles:
@@ -197,12 +232,21 @@ class Recorder:
 
 
 def train(
-    made: Copy, batches: Sequence[Any], probe: Sequence[Any], task: Task, *, steps: int, seed: int, record: bool = True
+    made: Copy,
+    batches: Sequence[Any],
+    probe: Sequence[Any],
+    task: Task,
+    *,
+    steps: int,
+    seed: int,
+    record: bool = True,
+    epoch: int = 0,
 ) -> Run:
     """Train a copy for ``steps`` steps on ``batches`` in their order and look at ``probe`` now and then.
 
     It ends early where loss or weights are no longer finite; then the producer is looked for. The caller isolates the
-    random state; each step begins from a seed of its own, so that equal steps draw equal dropout.
+    random state; each step begins from a seed of its own, so that equal steps draw equal dropout. ``epoch`` is how many
+    batches are known to be new before any comes again.
     """
     recorder = Recorder(made) if record else None
     run = Run() if recorder is None else recorder.run
@@ -212,14 +256,20 @@ def train(
         for step in range(steps):
             if step == 0 or (record and step in _MARKS):
                 _look(made, probe, task, run, step, recorder)
-            reseed(seed + step, device)
             batch = batches[step % len(batches)]
+            if recorder is not None and step >= 10 and min(epoch, steps) // 2 <= step < epoch and len(run.fresh) < 12:
+                recorder.pause()
+                run.fresh.append(glance(made, [batch], task, step).quality)
+                recorder.resume()
+            if recorder is not None and step == 0:
+                recorder.compare(batch, seed)
+            reseed(seed + step, device)
             loss = made.train(batch, step)
             if recorder is not None:
                 recorder.next(loss)
             else:
                 run.losses.append(loss)
-            if not math.isfinite(loss) and not (math.isnan(loss) and not run_reports(run)):
+            if not math.isfinite(loss) and (made.step is None or any(map(math.isfinite, run.losses))):
                 run.stopped = step
                 break
             if step % 10 == 9 and not all(finite(p) for p in made.model.parameters()):
@@ -233,14 +283,11 @@ def train(
     if run.stopped is not None and not run.error:
         batch = made.change(batches[run.stopped % len(batches)])
         reseed(seed + run.stopped, device)
+        if recorder is not None:
+            recorder.back()
         run.producer = _producer(made, batch)
     run.seconds = perf_counter() - began
     return recorder.close() if recorder is not None else run
-
-
-def run_reports(run: Run) -> bool:
-    """Whether the step tells its loss at all."""
-    return any(math.isfinite(loss) for loss in run.losses)
 
 
 def _look(made: Copy, probe: Sequence[Any], task: Task, run: Run, step: int, recorder: Recorder | None) -> None:
@@ -256,16 +303,17 @@ def _look(made: Copy, probe: Sequence[Any], task: Task, run: Run, step: int, rec
 def glance(made: Copy, probe: Sequence[Any], task: Task, step: int) -> Glance:
     """The network on the probe batches as it stands."""
     losses, rows, wanted = [], [], []
+    outputs_of: list[Any] = []
+    handle = made.model.register_forward_hook(lambda model, args, output: outputs_of.append(output))
     with probing(made.model), torch.no_grad():
         for batch in probe:
             changed = made.change(batch)
             losses.append(float(made.loss(made.model, changed)))
-            if task.kind == "other":
-                continue
-            flat = flat_outputs(called(made.model, parts_of(changed)[0]), changed, task.kind)
+            flat = flat_outputs(outputs_of[-1], changed, task.kind) if outputs_of and task.kind != "other" else None
             if flat is not None:
                 rows.append(flat)
                 wanted.append(flat_targets(changed, task.kind))
+    handle.remove()
     loss = sum(losses) / len(losses)
     if not rows:
         nan = float("nan")
@@ -313,6 +361,11 @@ def _producer(made: Copy, batch: Any) -> Producer | None:
         return first_producer(made.model, lambda: made.loss(made.model, batch))
     except Exception:
         return None
+
+
+def _cosine(pairs: Sequence[tuple[Tensor, Tensor]]) -> float:
+    lengths = _norm([a for a, _ in pairs]) * _norm([b for _, b in pairs])
+    return sum(float((a * b).sum()) for a, b in pairs) / lengths if lengths > 0 else float("nan")
 
 
 def _norm(tensors: Sequence[Tensor]) -> float:

@@ -28,23 +28,23 @@ def looks_untrained(slot: Slot) -> bool:
     if std == 0:
         return True
     fan_in, fan_out = parts[0].fan_in, parts[0].fan_out
-    usual = [
-        math.sqrt(2 / fan_in),
-        math.sqrt(2 / fan_out),
-        math.sqrt(1 / fan_in),
-        math.sqrt(2 / (fan_in + fan_out)),
-        math.sqrt(1 / (3 * fan_in)),
-        *_FIXED,
-    ]
-    tolerance = 4 / math.sqrt(2 * values.numel()) + 0.005
-    if not any(abs(std / one - 1) < tolerance for one in usual) and not _orthogonal(slot):
-        return False
+    variances = (2 / fan_in, 2 / fan_out, 1 / fan_in, 2 / (fan_in + fan_out), 1 / (3 * fan_in))
+    usual = [*(math.sqrt(one) for one in variances), *_FIXED]
     bound = float(values.abs().max())
+    # The largest of n uniform numbers misses the bound by about 1 / n of it; trained ones go beyond.
+    if any(math.sqrt(3) * one * (1 - 20 / values.numel()) <= bound <= math.sqrt(3) * one * (1 + 1e-5) for one in usual):
+        return True
+    if _orthogonal(slot):
+        return True
+    matrix = slot.parameter.detach().reshape(len(slot.parameter), -1).double()
+    tolerance = 3 / math.sqrt(2 * values.numel())
     fourth = float(((values - values.mean()) / std).pow(4).mean())
-    spread = 4 * math.sqrt(24 / values.numel())
-    uniform = bound <= math.sqrt(3) * std * (1 + tolerance) and abs(fourth - 1.8) < max(spread / 2, 0.1)
-    normal = abs(fourth - 3) < max(spread, 0.15)
-    return uniform or normal
+    edge = std * (math.sqrt(matrix.shape[0]) + math.sqrt(matrix.shape[1]))  # of the singular values of random numbers
+    return (
+        any(abs(std / one - 1) < tolerance for one in usual)
+        and abs(fourth - 3) < 4 * math.sqrt(24 / values.numel())
+        and float(torch.linalg.matrix_norm(matrix, 2)) < 1.08 * edge
+    )
 
 
 def _orthogonal(slot: Slot) -> bool:
