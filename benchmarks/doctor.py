@@ -4,8 +4,8 @@
     python benchmarks/doctor.py --half held-out             # other families, seeds and, in part, other faults
 
 Plants and their accepted causes are in ``benchmarks/faults``, by another author than the doctor's. A fault counts as
-detected when there is any finding that is critical or a warning; the intervals are Wilson's, 95 %, and those of the totals
-from a bootstrap over pairs of fault and family, since seeds of one pair are alike.
+detected when there is any finding that is critical or a warning; the intervals are Wilson's, 95 %, and those of the
+totals from a bootstrap over pairs of fault and family, since seeds of one pair are alike.
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ _VERBS = {
     "connect": "a path of low loss between two networks, or through many",
     "align": "permute the hidden units of one network so that they match another's",
     "ensemble": "what several networks are worth together",
+    "doctor": "why a network does not train, and a change that was seen to help",
     "init": "a better start for a network: schemes, lsuv, metainit, gradinit",
     "trajectory": "a training run on its principal axes",
 }

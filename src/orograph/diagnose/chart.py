@@ -98,6 +98,12 @@ class Chart:
         enough = threshold("learned")
         return quality_of(run) >= enough or _learned(self, run) >= enough
 
+    def improves(self, run: Run) -> bool:
+        """Whether a changed run learned; beside one that broke down, a beginning is enough."""
+        low = threshold("not_learned")
+        broke = self.run is not None and self.run.stopped is not None and run.stopped is None
+        return self.works(run) or (broke and (quality_of(run) >= low or _learned(self, run) >= low))
+
     def gain(self, run: Run) -> float:
         """How much better a run came out than the user's, in quality (0 to 1)."""
         return max(_score(self, run), -1.0) - max(_score(self, self.run), -1.0)

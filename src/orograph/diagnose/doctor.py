@@ -225,6 +225,8 @@ def _diagnosis(findings: list[Finding], chart: Chart, stages: list[StageRecord],
         loss=np.array([] if run is None else run.losses, dtype=np.float64),
         layers=tuple(chart.probe.layers),
         parameters=parameters,
+        activations=None if run is None else run.series.histograms("outputs"),
+        gradients=None if run is None else run.series.histograms("gradients"),
         provenance=_provenance(seed, {"steps": 0 if run is None else len(run.losses)}),
     )
 

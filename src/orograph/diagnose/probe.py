@@ -1,7 +1,6 @@
 """One batch through the network: what arrives at each layer, what flows back, and tests that need a pass or two.
 
-Cost: one pass forward and backward of a batch, two more forward of a part of it, and nearest neighbours of at most 1,500
-examples.
+Cost: one pass forward and backward of a batch, two more forward, and nearest neighbours of at most 1,500 examples.
 """
 
 from __future__ import annotations
@@ -73,14 +72,14 @@ def look_at(made: Copy, batches: Sequence[Any], epoch: int = 0) -> Probe:
         parameter.grad = None
     with watching(model) as watch, torch.enable_grad():
         loss = _run(made, batch)
+        detached = not loss.requires_grad
+        if not detached:
+            try:
+                loss.backward()  # type: ignore[no-untyped-call]
+            except RuntimeError as error:
+                raise ModelError(f"backward() fails: {str(error).splitlines()[0]}") from error
     value = float(loss.detach())
     task = task_of(watch.outputs, batch, value, batches)
-    detached = not loss.requires_grad
-    if not detached:
-        try:
-            loss.backward()  # type: ignore[no-untyped-call]
-        except RuntimeError as error:
-            raise ModelError(f"backward() fails: {str(error).splitlines()[0]}") from error
     examples = batch_length(batch)
     layers = [reading_of(one, examples) for one in watch.readings]
     ran = {one.layer.split("#")[0] for one in watch.readings}
@@ -179,7 +178,7 @@ def number_signal(batches: Sequence[Any], limit: int = 1500) -> float:
 
 
 def batch_entropy(batches: Sequence[Any], task: Task) -> float:
-    """Mean entropy of the labels of a batch over that of all labels, each corrected for its size; 1 for shuffled data."""
+    """Mean entropy of a batch's labels over that of batches drawn at random; 1 for shuffled data."""
     every = labels_of_batches(batches).long()
     whole = _entropy(every, task.classes)
     sizes = [len(labels_of_batches([batch])) for batch in batches]

@@ -1,7 +1,7 @@
 """Each prescription tried on a copy, and the findings that are left.
 
-A suspicion that needs proof is kept only if its change helps; one that is a fault in any case is kept, with what came of
-the change. A proved cause takes the findings that it explains with it.
+A suspicion that needs proof is kept only if its change helps; one that is a fault in any case is kept, with what came
+of the change. A proved cause takes the findings that it explains with it.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Proving:
         proved = [pair for pair in judged if pair[1].outcome == "verified"]
         if not self.chart.trains and not certain and not proved:
             judged = [*judged, *self._unexplained()]
-        return [_finding(one, trial) for one, trial in _absorbed(judged)]
+        return [finding_of(one, trial) for one, trial in _absorbed(judged)]
 
     def run(self, edit: Edit) -> Run | None:
         """A run of a changed copy; None where it could not be made, or time is up."""
@@ -83,7 +83,7 @@ class Proving:
         chart = self.chart
         if one.needs == "harm" and chart.trains:
             return None
-        if one.needs == "proof" and chart.trains and quality_of(chart.run) > 0.5:
+        if one.needs == "proof" and chart.trains and (quality_of(chart.run) > 0.5 or one.id == "O02"):
             return None
         if one.edit is None or (one.severity != "critical" and one.needs == "nothing" and chart.trains):
             return Trial() if one.needs != "proof" else None
@@ -97,7 +97,7 @@ class Proving:
         chart = self.chart
         gain = chart.gain(run)
         outcome: Outcome = "no effect"
-        if gain >= threshold("proof_gain") and chart.works(run):
+        if gain >= threshold("proof_gain") and chart.improves(run):
             outcome = "verified"
         elif gain <= -threshold("proof_gain"):
             outcome = "made worse"
@@ -106,6 +106,8 @@ class Proving:
 
     def _unexplained(self) -> list[tuple[Suspicion, Trial]]:
         """No rule applies, or none helps: change one part at a time and see which change cures."""
+        if no_signal(self.chart) and self._overfits():  # other weights would only learn by heart
+            return [(self._not_cured(), Trial(note="no change of the training helps"))]
         ways = (
             ("O00", "the optimiser or the training step", edits.trusted_optimizer()),
             ("I00", "the initial weights", edits.redrawn()),
@@ -128,8 +130,8 @@ class Proving:
                 "the network cannot learn even a few examples by heart",
                 "critical",
                 0.6,
-                "neither other weights nor a trusted optimiser make it fit 32 examples: the signal or the gradient does "
-                "not get through the network, or the loss asks for something else",
+                "neither other weights nor a trusted optimiser make it fit 32 examples: the signal or the gradient "
+                "does not get through the network, or the loss asks for something else",
                 "make it fit one batch first: take layers out until it does",
                 stage=3,
             )
@@ -159,7 +161,7 @@ class Proving:
                 with patient.copy(own_step=False) as made:
                     edit.apply(made)
                     run = train(made, [few], [few], chart.probe.task, steps=100, seed=self.seed, record=False)
-            except Exception:
+            except Exception:  # noqa: S112  a change that does not fit this network
                 continue
             if run.stopped is None and (quality_of(run) > 0.6 or run.end < 0.5 * run.start):
                 return True
@@ -220,7 +222,8 @@ def _absorbed(judged: list[tuple[Suspicion, Trial]]) -> list[tuple[Suspicion, Tr
     return kept
 
 
-def _finding(one: Suspicion, trial: Trial) -> Finding:
+def finding_of(one: Suspicion, trial: Trial) -> Finding:
+    """A suspicion as a finding, with what came of trying its change."""
     confidence = one.confidence
     if trial.outcome == "verified":
         confidence = min(1.0, confidence + 0.1)

@@ -158,7 +158,7 @@ def _scale(chart: Chart) -> Iterator[Suspicion]:
         f"inputs are {'large or far from zero' if large else 'very small'}",
         "critical" if inputs.largest > 100 or tiny else "warning",
         0.8,
-        f"inputs have mean {inputs.mean:.3g} and standard deviation {inputs.std:.3g}; initialisations and learning rates "
+        f"inputs have mean {inputs.mean:.3g} and standard deviation {inputs.std:.3g}; initialisations and rates "
         "are made for 0 and 1",
         "standardise the inputs with the training set's mean and standard deviation",
         f"x = (x - {inputs.mean:.4g}) / {inputs.std:.4g}",
@@ -210,8 +210,8 @@ def loss(chart: Chart) -> Iterator[Suspicion]:
                 "every output is compared with every target",
                 "critical",
                 0.97,
-                f"outputs of shape {task.output_shape} and targets of shape {task.target_shape} are broadcast against each "
-                "other, so the best answer is the mean of all targets",
+                f"outputs of shape {task.output_shape} and targets of shape {task.target_shape} are broadcast against "
+                "each other, so the best answer is the mean of all targets",
                 "give both the same shape",
                 "loss = criterion(model(x).squeeze(1), y)",
                 explains=("D05", "O02", "O00"),
@@ -367,7 +367,7 @@ def _reduction(chart: Chart) -> Iterator[Suspicion]:
             "the loss is a sum over the batch",
             "warning",
             0.9,
-            f"the loss is {task.times:.0f} times its mean, and so are its gradients: the learning rate means another thing",
+            f"loss and gradients are {task.times:.0f} times those of a mean: the learning rate means another thing",
             "average the loss, or divide the learning rate by that number",
             "criterion = nn.CrossEntropyLoss()        # reduction='mean'",
             stage=1,

@@ -29,9 +29,9 @@ def update_sizes(run: Run) -> dict[str, float]:
     """The median relative change of each parameter over the steps after the first five."""
     found = {}
     for name, values in run.updates.items():
-        finite = [value for value in values[5:] or values if math.isfinite(value)]
+        finite = [value for value in values if math.isfinite(value)]
         if finite:
-            found[name] = statistics.median(finite)
+            found[name] = statistics.median(finite[5:] or finite)
     return found
 
 
@@ -42,14 +42,15 @@ def _numerics(chart: Chart, run: Run) -> Iterator[Suspicion]:
     early = run.stopped == 0
     grew = run.losses[:-1] and edits.largest_finite(run.losses) > 3 * max(abs(run.losses[0]), 1e-12)
     place = producer.module or "the network itself"
+    hint = f"; {producer.hint}" if producer.hint else ""
     yield Suspicion(
         "A05",
         f"{place} produces NaN or infinity in step {run.stopped}",
         "critical",
         0.9 if early or not grew else 0.5,
-        f"in the {producer.phase} pass {place} ({producer.kind or 'loss'}) turns finite numbers from {producer.low:.3g} to "
-        f"{producer.high:.3g} into {producer.share:.0%} that are not{'; ' + producer.hint if producer.hint else ''}",
-        "guard the formula there: clamp what goes into logarithms, roots and divisions, subtract the maximum before exp",
+        f"in the {producer.phase} pass {place} ({producer.kind or 'loss'}) turns finite numbers from "
+        f"{producer.low:.3g} to {producer.high:.3g} into {producer.share:.0%} that are not{hint}",
+        "guard the formula there: clamp what goes into logarithms, roots and divisions, or before exp",
         "torch.log(x.clamp_min(1e-8))",
         where=producer.module,
         stage=2,
@@ -103,7 +104,7 @@ def _options(chart: Chart, run: Run) -> Iterator[Suspicion]:
             "momentum is close to 1",
             "warning",
             0.7,
-            f"{name} of {momentum:g} averages over {1 / max(1 - momentum, 1e-9):.0f} steps: it answers late, and overshoots",
+            f"{name} of {momentum:g} averages over {1 / max(1 - momentum, 1e-9):.0f} steps and overshoots",
             "use momentum 0.9",
             f"{name}={value}",
             stage=2,
@@ -211,7 +212,7 @@ def _lengths(chart: Chart, run: Run) -> Iterator[Suspicion]:
                 evidence=evidence,
                 explains=("O03", "O04", "O08", "I04", "O00", "A05"),
                 edit=edits.rate(factor),
-                needs="proof",
+                needs="nothing" if broke and peak > 1 and factor == 0.01 else "proof",
             )
         yield Suspicion(
             "O03",

@@ -152,7 +152,7 @@ def _recurrent(chart: Chart) -> Iterator[Suspicion]:
             "the recurrence amplifies itself",
             "critical",
             0.85,
-            f"the hidden-to-hidden matrix has spectral radius {worst:.3g}: states and gradients grow with every time step",
+            f"the hidden-to-hidden matrix has spectral radius {worst:.3g}: states and gradients grow step by step",
             "draw it orthogonal (radius 1), and clip gradients",
             "nn.init.orthogonal_(rnn.weight_hh_l0)",
             where=place,

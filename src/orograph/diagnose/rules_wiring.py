@@ -19,8 +19,8 @@ from orograph.results.diagnosis import Evidence
 
 def wiring(chart: Chart) -> Iterator[Suspicion]:
     """What is wrong with the wiring."""
-    yield from _optimizer(chart)
-    yield from _frozen(chart)
+    yield from outside(chart)
+    yield from frozen(chart)
     yield from _gradients(chart)
     yield from _mixed(chart)
     if chart.run is not None:
@@ -28,17 +28,18 @@ def wiring(chart: Chart) -> Iterator[Suspicion]:
         yield from _norms(chart)
 
 
-def _optimizer(chart: Chart) -> Iterator[Suspicion]:
+def outside(chart: Chart) -> Iterator[Suspicion]:
+    """Parameters that the optimiser should hold, and others that it does."""
     patient = chart.patient
     if patient.optimizer is None or patient.assumed:
         return
     held = {id(p) for group in patient.optimizer.param_groups for p in group["params"]}
     own = dict(patient.model.named_parameters())
     trainable = {name: p for name, p in own.items() if p.requires_grad}
-    outside = [name for name, p in trainable.items() if id(p) not in held]
+    missing = [name for name, p in trainable.items() if id(p) not in held]
     strangers = held - {id(p) for p in own.values()}
     total = sum(p.numel() for p in trainable.values())
-    if trainable and len(outside) == len(trainable):
+    if trainable and len(missing) == len(trainable):
         yield Suspicion(
             "W02",
             "the optimiser belongs to another network",
@@ -52,27 +53,27 @@ def _optimizer(chart: Chart) -> Iterator[Suspicion]:
             limits="a step that updates the weights without this optimiser",
             edit=edits.all_parameters(),
         )
-    elif outside:
-        share = sum(trainable[name].numel() for name in outside) / max(total, 1)
+    elif missing:
+        share = sum(trainable[name].numel() for name in missing) / max(total, 1)
         yield Suspicion(
             "W01",
-            f"{counted(len(outside), 'trainable parameter')} not in the optimiser",
+            f"{counted(len(missing), 'trainable parameter')} not in the optimiser",
             "critical",
             0.97,
-            f"{_names(outside)} {'has' if len(outside) == 1 else 'have'} gradients and never a step",
+            f"{_names(missing)} {'has' if len(missing) == 1 else 'have'} gradients and never a step",
             "give the optimiser all parameters of the network",
             "optimizer = torch.optim.SGD(model.parameters(), lr=…)",
-            where=outside[0],
+            where=missing[0],
             evidence=(Evidence("share of the trainable numbers that no step changes", share, 0.0, "0"),),
             explains=("O02", "I01", "O00"),
             limits="parameters that are meant to stay; freeze them with requires_grad_(False)",
             edit=edits.all_parameters(),
         )
-    if strangers and not (trainable and len(outside) == len(trainable)):
+    if strangers and not (trainable and len(missing) == len(trainable)):
         yield Suspicion(
             "W02",
             "the optimiser holds parameters that the network does not have",
-            "info" if not outside else "warning",
+            "info" if not missing else "warning",
             0.6,
             f"{len(strangers)} of its parameters are not the network's (layers replaced after it was made?)",
             "make the optimiser anew after changing layers",
@@ -82,12 +83,13 @@ def _optimizer(chart: Chart) -> Iterator[Suspicion]:
         )
 
 
-def _frozen(chart: Chart) -> Iterator[Suspicion]:
+def frozen(chart: Chart) -> Iterator[Suspicion]:
+    """Layers that cannot change, and look as if they were never trained."""
     model = chart.patient.model
     slots = list(slots_of(model))
     total = sum(slot.parameter.numel() for slot in slots)
-    frozen = [slot for slot in slots if not slot.parameter.requires_grad]
-    if frozen and len(frozen) == len(slots):
+    still = [slot for slot in slots if not slot.parameter.requires_grad]
+    if still and len(still) == len(slots):
         yield Suspicion(
             "W13",
             "everything is frozen",
@@ -100,7 +102,7 @@ def _frozen(chart: Chart) -> Iterator[Suspicion]:
             edit=edits.all_parameters(),
         )
         return
-    random = [slot for slot in frozen if slot.parts and looks_untrained(slot)]
+    random = [slot for slot in still if slot.parts and looks_untrained(slot)]
     share = sum(slot.parameter.numel() for slot in random) / max(total, 1)
     if random and share > threshold("frozen_share") / 5:
         yield Suspicion(

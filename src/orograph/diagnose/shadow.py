@@ -20,11 +20,13 @@ from torch import Tensor, nn
 from orograph.basics.seeds import reseed
 from orograph.diagnose.patient import Copy
 from orograph.diagnose.producer import Producer, finite, first_producer
+from orograph.diagnose.recording import Series, Watcher
 from orograph.diagnose.task import Task, flat_outputs, flat_targets
 from orograph.initialize.probing import probing
 
 _MARKS = (0, 5, 10, 25, 50, 75, 100, 150, 200, 300, 400)
 _WATCHED = 8  # parameters whose fresh gradients are kept whole
+_READINGS = 24  # of layers and gradients in a run
 _NORMS = (nn.modules.batchnorm._NormBase,)
 
 
@@ -51,8 +53,8 @@ class Glance:
 class Run:
     """What a run of steps did.
 
-    Lists have one entry for each step: ``losses``; ``raw`` and ``given``, the norms of the fresh gradient and of what the
-    optimiser got; ``cosine`` between the two (over the watched parameters); ``taken``, how often the optimiser stepped.
+    Lists have one entry for each step: ``losses``; ``raw`` and ``given``, the norms of the fresh gradient and of what
+    the optimiser got; ``cosine`` between the two (over the watched parameters); ``taken``, how often it stepped.
     ``updates``: for each parameter the relative change of every step; ``silent``: parameters that never had a
     gradient other than zero; ``missing``: those that had none at all.
     """
@@ -75,6 +77,7 @@ class Run:
     error: str = ""
     seconds: float = 0.0
     fresh: list[float] = field(default_factory=list)  # quality on batches of the first epoch just before their step
+    series: Series = field(default_factory=Series)
     agreement: float = float("nan")  # cosine of the first step's gradient with that of the loss as it was given
 
     @property
@@ -250,6 +253,9 @@ def train(
     """
     recorder = Recorder(made) if record else None
     run = Run() if recorder is None else recorder.run
+    watcher = Watcher(made.model, made.optimizer, max(steps // _READINGS, 1), lambda step: None)
+    if record:
+        watcher.attach()
     began = perf_counter()
     device = next(made.model.parameters()).device.type
     try:
@@ -286,6 +292,8 @@ def train(
         if recorder is not None:
             recorder.back()
         run.producer = _producer(made, batch)
+    watcher.detach()
+    run.series = watcher.series
     run.seconds = perf_counter() - began
     return recorder.close() if recorder is not None else run
 

@@ -1,8 +1,8 @@
 """Whether a weight looks as if it was drawn and never trained.
 
-Initialisations draw independent entries, uniform within a bound or normal, with a standard deviation that follows from the
-layer's fans (or is one of the fixed ones in use). Training breaks one of these: it moves entries beyond the bound, and
-makes rows unequal.
+Initialisations draw independent entries, uniform within a bound or normal, with a standard deviation that follows from
+the layer's fans (or is one of the fixed ones in use). Training breaks one of these: it moves entries beyond the bound,
+or makes one singular value stand out.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _LEAST = 200  # numbers, below which a distribution is not told from another
 
 @torch.no_grad()
 def looks_untrained(slot: Slot) -> bool:
-    """Whether the entries of a kernel are distributed as an initialisation draws them. False where that cannot be told."""
+    """Whether a kernel's entries are distributed as an initialisation draws them; False where that cannot be told."""
     parts = slot.parts
     values = slot.parameter.detach().reshape(-1).double()
     if not parts or values.numel() < _LEAST:

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from orograph.results import (
     Comparison,
+    Diagnosis,
     GradientVariance,
+    Histograms,
     MemorySplit,
     Path,
     PowerLaw,
@@ -45,6 +47,7 @@ def draw(result: Result, ax: Axes | None = None) -> Figure:
     from orograph.figures import (  # noqa: F401  register their drawings
         paper,
         paper_comparison,
+        paper_diagnosis,
         paper_ensembles,
         paper_laws,
         paper_paths,
@@ -58,6 +61,10 @@ def draw(result: Result, ax: Axes | None = None) -> Figure:
         size = (5.6, 5.6) if tall else (5.6, 4.0)
         if isinstance(result, StudyResult):
             size = (7.0, 0.6 + 0.5 * len(result.claims))
+        if isinstance(result, Diagnosis):
+            size = (7.0, 0.6 + 0.5 * max(len(result.findings), 1))
+        if isinstance(result, Histograms):
+            size = (6.4, 1.2 + 0.42 * min(len(result.names), 24))
         ax = Figure(figsize=size, layout="constrained").add_subplot()
     paper.drawing(result, ax)
     figure = ax.figure
@@ -77,6 +84,7 @@ def figure(result: Result, *, kind: Kind = "contour", quantity: Quantity | None 
     from orograph.figures import (  # noqa: F401  register their figures
         interactive,
         interactive_comparison,
+        interactive_diagnosis,
         interactive_ensembles,
         interactive_laws,
         interactive_paths,

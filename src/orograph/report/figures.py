@@ -22,8 +22,12 @@ from orograph.figures.relief import default_quantity, quantities
 from orograph.results import (
     Alignment,
     Comparison,
+    Diagnosis,
     Distances,
     Evaluation,
+    GradientVariance,
+    Histograms,
+    LearnedScales,
     Line,
     MemorySplit,
     Path,
@@ -59,6 +63,10 @@ _PROPORTIONS: dict[type[Result], float] = {
     Evaluation: 0.85,
     Comparison: 0.95,
     Workers: 0.95,
+    GradientVariance: 0.95,
+    LearnedScales: 0.75,
+    Histograms: 1.1,
+    Diagnosis: 0.6,
 }
 
 _READINGS: dict[type[Result], str] = {
@@ -70,6 +78,11 @@ _READINGS: dict[type[Result], str] = {
     Comparison: "Several curves over one axis, a panel for each quantity.",
     Workers: "Where the average lies below the workers, it is better than each of them: they may be averaged.",
     StudyResult: "One row for each claim.",
+    Diagnosis: "A healthy loss falls; one that stands still, rises or ends early needs the findings above.",
+    Histograms: "A strip for each layer, in which magnitudes grow upwards; bright is where its numbers are. A "
+    "band that sinks is a signal or gradient that vanishes, one that rises explodes; a cross marks what is not finite.",
+    LearnedScales: "What each tensor was multiplied by; the line is what it was before.",
+    GradientVariance: "How gradients differ from batch to batch; the upper panel does not depend on a layer's scale.",
     Path: "Where the curve stays low and the straight line rises, the networks are joined, though not by a line.",
     Routes: "Ways between the same two networks: where one stays low and another rises, it is the way that matters.",
     Polyline: "Straight legs through the marked networks: a hump between two of them is a barrier.",

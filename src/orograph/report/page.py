@@ -22,8 +22,9 @@ from orograph.basics.errors import OrographError
 from orograph.basics.files import write_atomic
 from orograph.figures.relief import number
 from orograph.report.banner import contour_banner
+from orograph.report.diagnosis import page_of
 from orograph.report.figures import drawn, reading
-from orograph.results import Claim, Panel, Provenance, Result, Section, StudyResult, Table
+from orograph.results import Claim, Diagnosis, Panel, Provenance, Result, Section, StudyResult, Table
 
 VERDICTS = ("reproduced", "not reproduced", "inconclusive")
 
@@ -45,7 +46,10 @@ def render(result: Result) -> str:
     """The report as the text of one self-contained HTML file."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    study = result if isinstance(result, StudyResult) else _alone(result)
+    if isinstance(result, Diagnosis):
+        study = page_of(result)
+    else:
+        study = result if isinstance(result, StudyResult) else _alone(result)
     environment = Environment(
         loader=PackageLoader("orograph.report", "."),
         autoescape=True,
@@ -143,6 +147,7 @@ def _section(study: StudyResult, section: Section, index: int) -> dict[str, Any]
     return {
         "id": f"section-{index + 1}",
         "title": section.title,
+        "code": section.code,
         "paragraphs": [part.strip() for part in section.text.split("\n\n") if part.strip()],
         "panels": [_panel(study, panel, f"figure-{index + 1}-{k + 1}") for k, panel in enumerate(section.panels)],
         "tables": [_table(table) for table in section.tables],

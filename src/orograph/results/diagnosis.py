@@ -153,14 +153,16 @@ class ParameterReading:
     update_ratio: float = float("nan")
 
 
-@record
-@dataclass(frozen=True, eq=False)
-class Histograms:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Histograms(Result):
     """Distributions over time, for heat maps.
 
-    ``names`` (L,) of layers or parameters; ``steps`` (S,); ``edges`` (B + 1,) of the logarithm (base 10) of absolute
-    values; ``counts`` (S, L, B) finite values other than 0 in each bin; ``special`` (S, L, 4) how many are zero, NaN,
-    +infinity and -infinity.
+    Attributes
+    ----------
+    names : (L,) of layers or parameters; steps : (S,)
+    edges : (B + 1,) of the logarithm (base 10) of absolute values
+    counts : (S, L, B) finite values other than 0 in each bin
+    special : (S, L, 4) how many are zero, NaN, +infinity and -infinity
     """
 
     names: tuple[str, ...]
@@ -168,6 +170,14 @@ class Histograms:
     edges: NDArray[np.float64]
     counts: NDArray[np.int64]
     special: NDArray[np.int64]
+
+    title: ClassVar[str] = "histograms"
+
+    def summary(self) -> str:
+        bad = int(self.special[:, :, 1:].sum())
+        return f"magnitudes of {counted(len(self.names), 'tensor')} at {counted(len(self.steps), 'step')}" + (
+            f", {bad:,} values not finite" if bad else ""
+        )
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

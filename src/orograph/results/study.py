@@ -55,12 +55,13 @@ class Panel:
 @record
 @dataclass(frozen=True)
 class Section:
-    """A part of the report: a question, what was found, and the figures and tables that show it."""
+    """A part of the report: a question, what was found, and the figures and tables that show it; ``code`` to copy."""
 
     title: str
     text: str
     panels: tuple[Panel, ...] = ()
     tables: tuple[Table, ...] = ()
+    code: str = ""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

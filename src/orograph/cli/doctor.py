@@ -1,0 +1,116 @@
+"""``orograph doctor``: why a network does not train, and a change that was seen to help."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from orograph.basics.errors import UsageError
+from orograph.cli.output import emit, parse, tell
+from orograph.cli.subject import Networks
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from orograph.results import Diagnosis
+
+
+@dataclass(frozen=True, kw_only=True)
+class DoctorOptions(Networks):
+    """Examine a network, its data, loss and training on copies: findings with evidence, root causes first, and whether
+    the proposed change helped. A page is written where --out names one."""
+
+    loss: str = "cross_entropy"
+    """cross_entropy, mse, or file.py:function of (outputs, targets) or (model, batch)."""
+    optimizer: str = "sgd"
+    """sgd, adam, adamw, or file.py:function that makes one of the network's parameters."""
+    lr: float = 0.05
+    """Learning rate of sgd, adam and adamw."""
+    momentum: float = 0.9
+    """Momentum of sgd."""
+    weight_decay: float = 0.0
+    """Weight decay of sgd, adam and adamw."""
+    step: str | None = None
+    """file.py:function, step(model, batch, optimizer); unset: zero_grad, loss, backward, step."""
+    mode: Literal["train", "eval"] = "train"
+    """The mode in which the training loop has the network."""
+    batch_size: int = 64
+    """Examples in a batch."""
+    steps: int = 60
+    """Steps of the run on a copy."""
+    seconds: float = 20.0
+    """About how long one run may take."""
+    seed: int = 0
+    """Seed of the network and of the order of examples."""
+    device: str = "auto"
+    """auto, cpu, cuda or mps."""
+    threads: int | None = None
+    """Threads; unset: every processor."""
+
+
+def main(words: list[str]) -> None:
+    """Parse the flags, examine, write and print."""
+    options = parse(DoctorOptions, words, "doctor")
+    if len(options.weights) > 1:
+        raise UsageError("the doctor examines one network; give one file with --weights, or none")
+    from orograph.basics.numerics import resolve_device
+    from orograph.basics.references import is_reference, load_reference
+    from orograph.diagnose import doctor
+    from orograph.execute.executors import fixed_threads
+    from orograph.models import build
+    from orograph.studies.subject import model_options
+
+    data = options.dataset()
+    if options.model is None:
+        raise UsageError("give the network with --model: a name, package.module:factory or file.py:factory")
+    model = build(options.model, data, seed=options.seed, **model_options(options.model_options))
+    for weights in options.networks(model):
+        weights.put_into(model)
+    model.to(resolve_device(options.device))
+    model.train(options.mode == "train")
+    with fixed_threads(options.threads):
+        found = doctor(
+            model,
+            data,
+            loss=load_reference(options.loss) if is_reference(options.loss) else options.loss,
+            optimizer=_optimizer(options, model),
+            step=None if options.step is None else load_reference(options.step),
+            steps=options.steps,
+            batch_size=options.batch_size,
+            seconds=options.seconds,
+            seed=options.seed,
+        )
+    files = _files(options, found)
+    emit(found, as_json=options.json, extra=files)
+    if files:
+        tell("wrote " + ", ".join(files.values()), quiet=options.quiet or options.json)
+
+
+def _optimizer(options: DoctorOptions, model: nn.Module) -> Any:
+    import torch
+
+    from orograph.basics.references import is_reference, load_reference
+
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if not parameters:
+        return None
+    if is_reference(options.optimizer):
+        return load_reference(options.optimizer)(parameters)
+    shared: dict[str, Any] = {"lr": options.lr, "weight_decay": options.weight_decay}
+    if options.optimizer == "sgd":
+        return torch.optim.SGD(parameters, momentum=options.momentum, **shared)
+    if options.optimizer in ("adam", "adamw"):
+        return (torch.optim.Adam if options.optimizer == "adam" else torch.optim.AdamW)(parameters, **shared)
+    raise UsageError(f"unknown optimizer {options.optimizer!r}; use sgd, adam, adamw or file.py:function")
+
+
+def _files(options: DoctorOptions, found: Diagnosis) -> dict[str, str]:
+    if options.out is None:
+        return {}
+    from orograph import report
+
+    stem = options.out.with_suffix("") if options.out.suffix in (".npz", ".html") else options.out
+    numbers = found.save(stem.with_name(f"{stem.name}.npz"))
+    page = report.write(found, Path(stem.with_name(f"{stem.name}.html")))
+    return {"result": str(numbers), "report": str(page)}
