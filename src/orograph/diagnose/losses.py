@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from orograph.basics.errors import ModelError, UsageError, nearest
-from orograph.objective.criterion import LABELS, LOSSES, classes_last, forward, logits_of, squared_error
+from orograph.objective.criterion import LABELS, LOSSES, check_labels, classes_last, forward, logits_of, squared_error
 from orograph.objective.criterion import abyss as abyss_loss
 
 _OF_MODEL = ("model", "net", "network", "module", "m")
@@ -114,7 +114,11 @@ def _by_name(name: str, outputs: Tensor, targets: Tensor) -> Tensor:
         return squared_error(outputs, targets).mean()
     logits, labels = classes_last(outputs, targets)
     wide = logits if logits.dtype == torch.float64 else logits.float()
-    return abyss_loss(wide, labels).mean() if name == "abyss" else nn.functional.cross_entropy(wide, labels)
+    try:
+        return abyss_loss(wide, labels).mean() if name == "abyss" else nn.functional.cross_entropy(wide, labels)
+    except (IndexError, RuntimeError):
+        check_labels(labels, logits.shape[1])
+        raise
 
 
 def _style(loss: Any) -> bool | None:

@@ -1,8 +1,9 @@
 """The user's network, data, loss and optimiser, and copies of them to examine: the originals are never touched.
 
 A copy is deep, network and optimiser together, so that the optimiser's moments and groups go with the parameters. The
-user's own ``step`` is called with the copy. A step that reaches the originals by itself (a closure, a method of a
-trainer) cannot be copied; then the originals run, and every bit of them is put back afterwards.
+user's own ``step`` is called with the copy; an object or a method is copied too, with its counters and schedules. A
+function that reaches the originals by itself (a closure) cannot be copied; then the originals run, and every bit of
+them is put back afterwards.
 """
 
 from __future__ import annotations
@@ -112,13 +113,14 @@ class Patient:
                 yield Copy(self.model, self.optimizer, self.loss, self.step)
             return
         try:
-            model, optimizer, loss = copy.deepcopy((self.model, self.optimizer, self.loss))
+            # A step that is an object, or a method of one, is copied with whatever it holds; functions are shared.
+            model, optimizer, loss, step = copy.deepcopy((self.model, self.optimizer, self.loss, self.step))
         except Exception as error:
             reason = f"{type(error).__name__}: {error}".split("\n")[0]
             raise ModelError(
                 f"the network or its optimiser cannot be copied ({reason}); detach the tensors that it keeps"
             ) from error
-        made = Copy(model, optimizer, loss, self.step if own_step else None)
+        made = Copy(model, optimizer, loss, step if own_step else None)
         try:
             yield made
         finally:
@@ -211,14 +213,11 @@ def _moved(tensor: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
 
 def _reaches(step: Step, model: nn.Module, optimizer: Optimizer | None) -> bool:
     """Whether a step function knows the model or the optimiser without being given them."""
-    owner = getattr(step, "__self__", None)
-    known = [owner, *(vars(owner).values() if hasattr(owner, "__dict__") else ())]
-    function = inspect.unwrap(getattr(step, "__func__", step))
     try:
-        variables = inspect.getclosurevars(function)
-        known += [*variables.nonlocals.values(), *variables.globals.values()]
-    except TypeError:
-        pass
+        variables = inspect.getclosurevars(inspect.unwrap(getattr(step, "__func__", step)))
+    except TypeError:  # an object that is called
+        return False
+    known = [*variables.nonlocals.values(), *variables.globals.values()]
     return any(one is model or (optimizer is not None and one is optimizer) for one in known)
 
 
@@ -262,8 +261,7 @@ def _copied(state: Any) -> Any:
 
 def _stateful(step: Any) -> list[Any]:
     """Schedulers and the like that a step function holds on to."""
-    owner = getattr(step, "__self__", None)
-    known = list(vars(owner).values()) if hasattr(owner, "__dict__") else []
+    known: list[Any] = []
     with suppress(TypeError):
         known += inspect.getclosurevars(inspect.unwrap(getattr(step, "__func__", step))).nonlocals.values()
     return [one for one in known if hasattr(one, "state_dict") and hasattr(one, "load_state_dict")]

@@ -251,23 +251,24 @@ def _ran(owner: str, ran: set[str], model: Any) -> bool:
 
 
 def _leak(made: Copy, batch: Any) -> float:
-    """Change of the first example's outputs when the others of its batch are turned upside down, relative to the spread
-    of outputs; 0 where outputs have no row for each example."""
+    """Largest change of the first half's outputs when the other half of a batch comes in another order, relative to the
+    spread of outputs; 0 where outputs have no row for each example."""
     inputs = parts_of(batch)[0]
     n = batch_length(batch)
-    if n < 3 or not isinstance(inputs, Tensor) or len(inputs) != n:
+    if n < 4 or not isinstance(inputs, Tensor) or len(inputs) != n:
         return 0.0
     with probing(made.model, norm="running"), torch.no_grad():
         try:
             one = first_tensor(called(made.model, inputs))
-            order = torch.cat([torch.zeros(1, dtype=torch.int64), torch.arange(n - 1, 0, -1)]).to(inputs.device)
+            half = n // 2
+            order = torch.cat([torch.arange(half), torch.arange(n - 1, half - 1, -1)]).to(inputs.device)
             other = first_tensor(called(made.model, inputs[order]))
         except Exception:
             return 0.0
     if one is None or other is None or one.shape != other.shape or one.shape[0] != n:
         return 0.0
     spread = float(one.float().std(correction=0))
-    gap = float((one[0].float() - other[0].float()).abs().max())
+    gap = float((one[:half].float() - other[:half].float()).abs().max())
     return gap / spread if spread > 0 and math.isfinite(gap) else 0.0
 
 

@@ -41,16 +41,23 @@ def first_producer(model: nn.Module, run: Callable[[], Tensor]) -> Producer | No
     NaN or a loss that is not finite follows.
     """
     found: list[Producer] = []
+    sound: dict[str, bool] = {}  # whether all that went in was finite, noted before a module may work in place
     handles = []
+
+    def before(name: str) -> Callable[..., None]:
+        def hook(module: nn.Module, args: Any, kwargs: Any) -> None:
+            given = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+            sound[name] = all(finite(tensor) for tensor in [*given, *module.parameters(), *module.buffers()])
+
+        return hook
 
     def forward(name: str) -> Callable[..., None]:
         def hook(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
             if any(one.phase == "forward" for one in found):
                 return
             given = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
-            own = [*module.parameters(), *module.buffers()]
             made = [tensor for tensor in outputs_in(output) if tensor.is_floating_point()]
-            if all(map(finite, made)) or not all(finite(tensor) for tensor in [*given, *own]):
+            if all(map(finite, made)) or not sound.get(name, False):
                 return
             found.append(_described(name, module, "forward", given, made))
 
@@ -68,6 +75,7 @@ def first_producer(model: nn.Module, run: Callable[[], Tensor]) -> Producer | No
         return hook
 
     for name, module in model.named_modules():
+        handles.append(module.register_forward_pre_hook(before(name), with_kwargs=True))
         handles.append(module.register_forward_hook(forward(name), with_kwargs=True))
         if not any(True for _ in module.children()):
             handles.append(module.register_full_backward_hook(backward(name)))

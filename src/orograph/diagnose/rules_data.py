@@ -262,6 +262,7 @@ def _probabilities(chart: Chart, flat: Tensor | None) -> Iterator[Suspicion]:
             f"return logits, without {what}; apply it only to read off probabilities",
             "return self.head(h)                      # logits\nloss = F.cross_entropy(model(x), y)",
             stage=1,
+            evidence=_sums(flat),
             explains=("O02", "I01", "I05", "O00", "L02"),
             limits="log_softmax before cross-entropy, which changes nothing",
             edit=fix,
@@ -282,6 +283,15 @@ def _probabilities(chart: Chart, flat: Tensor | None) -> Iterator[Suspicion]:
                 explains=("L04", "O01", "O00"),
                 edit=edits.other_loss("cross-entropy", edits.cross_entropy),
             )
+
+
+def _sums(flat: Tensor | None) -> tuple[Evidence, ...]:
+    if flat is None:
+        return ()
+    return (
+        Evidence("smallest output", float(flat.min()), 0.0, "below 0 for logits"),
+        Evidence("mean sum of an example's outputs", float(flat.sum(1).mean()), 1.0),
+    )
 
 
 def _clipped(chart: Chart, flat: Tensor) -> Iterator[Suspicion]:

@@ -160,7 +160,7 @@ def _recurrent(chart: Chart) -> Iterator[Suspicion]:
             evidence=(Evidence("spectral radius", worst, threshold("recurrent_radius"), "0.5 to 1"),),
             explains=("I02", "I05", "O01", "O03", "O08", "O00", "I06"),
             edit=edits.redrawn("orthogonal"),
-            needs="proof",
+            needs="nothing" if worst > 2 else "proof",
         )
 
 

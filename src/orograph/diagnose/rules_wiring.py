@@ -23,6 +23,18 @@ def wiring(chart: Chart) -> Iterator[Suspicion]:
     yield from frozen(chart)
     yield from _gradients(chart)
     yield from _mixed(chart)
+    if chart.run is not None and chart.run.error:
+        yield Suspicion(
+            "W14",
+            f"the training step raises an error in step {len(chart.run.losses)}",
+            "critical",
+            1.0,
+            chart.run.error,
+            "mend this first; everything else comes after it",
+            stage=2,
+            step=len(chart.run.losses),
+            explains=("O00", "A00", "W06", "O01"),
+        )
     if chart.run is not None:
         yield from _step(chart)
         yield from _norms(chart)
