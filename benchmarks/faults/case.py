@@ -1,7 +1,7 @@
 """One training run to be diagnosed, and how it ends when it is trained as its author would train it.
 
-A case holds what a user would hand to a doctor (model, loader, loss, optimiser, perhaps a step of his own) and what only
-the benchmark knows: whether something is wrong, what, and held-out data that show the harm.
+A case holds what a user would hand to a doctor (model, loader, loss, optimiser, perhaps a step of his own) and what
+only the benchmark knows: whether something is wrong, what, and held-out data that show the harm.
 """
 
 from __future__ import annotations
@@ -123,17 +123,16 @@ class Outcome:
 
 def loss_of(loss: Loss, model: nn.Module, batch: Batch) -> Tensor:
     """The loss of one batch, whatever form the user's loss has."""
+    function: Callable[..., Tensor] = loss
     if not isinstance(loss, str | nn.Module) and next(iter(inspect.signature(loss).parameters)) == "model":
-        value: Tensor = loss(model, batch)
-        return value
+        return function(model, batch)
     inputs, targets = batch.values() if isinstance(batch, Mapping) else batch
     outputs = model(inputs)
     if loss == "cross_entropy":
         return F.cross_entropy(outputs, targets)
     if loss == "mse":
         return F.mse_loss(outputs, targets)
-    value = loss(outputs, targets)
-    return value
+    return function(outputs, targets)
 
 
 def plain_step(loss: Loss, model: nn.Module, batch: Batch, optimizer: torch.optim.Optimizer) -> Tensor:

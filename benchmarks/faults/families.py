@@ -25,9 +25,9 @@ Optimizer = Callable[[Any], torch.optim.Optimizer]
 class Family:
     """A network, a task and a healthy way to train it.
 
-    ``traits`` are what faults ask for: "classes" (a cross-entropy over classes), "regression", "binary", "floats"
-    (inputs that are no tokens), "images", "relu", "batchnorm", "norm" (any norm layer with gains), "recurrent",
-    "attention", "embedding", "sgd", "adam".
+    ``traits`` are what faults ask for: "classes" (a cross-entropy over classes), "regression", "column" (one target),
+    "binary", "floats" (inputs that are no tokens), "images", "relu", "batchnorm", "norm" (any norm layer with gains),
+    "residual", "recurrent", "attention", "embedding", "language", "sgd", "adam".
     """
 
     name: str
@@ -127,7 +127,7 @@ FAMILIES: dict[str, Family] = {
             "regression_waves", "development", tasks.waves,
             lambda: Network(perceptron([6, 48, 48]), nn.Linear(48, 1)),
             nn.MSELoss(), sgd(0.03), Loading(32, form="list"), 300, 0.75,
-            frozenset({"regression", "floats", "relu", "sgd"}),
+            frozenset({"regression", "column", "floats", "relu", "sgd"}),
         ),
         Family(
             "residual_digits", "held out", tasks.digits,
@@ -151,7 +151,7 @@ FAMILIES: dict[str, Family] = {
             "regression_friedman", "held out", tasks.friedman,
             lambda: Network(perceptron([10, 40, 40, 40]), nn.Linear(40, 1)),
             "mse", adam(3e-3), Loading(40), 300, 0.75,
-            frozenset({"regression", "floats", "relu", "adam"}),
+            frozenset({"regression", "column", "floats", "relu", "adam"}),
         ),
         Family(
             "conv_shapes", "held out", tasks.shapes,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -24,7 +26,7 @@ class Network(nn.Module):
 def perceptron(sizes: list[int], activation: type[nn.Module] = nn.ReLU) -> nn.Sequential:
     """Linear layers, each followed by an activation, on flattened inputs."""
     layers: list[nn.Module] = [nn.Flatten()]
-    for before, after in zip(sizes, sizes[1:], strict=False):
+    for before, after in pairwise(sizes):
         layers += [nn.Linear(before, after), activation()]
     return nn.Sequential(*layers)
 
@@ -32,7 +34,7 @@ def perceptron(sizes: list[int], activation: type[nn.Module] = nn.ReLU) -> nn.Se
 def convolutions(channels: list[int], norm: bool) -> nn.Sequential:
     """Convolutions of width three, every second one with stride two, flattened at the end."""
     layers: list[nn.Module] = []
-    for place, (before, after) in enumerate(zip(channels, channels[1:], strict=False)):
+    for place, (before, after) in enumerate(pairwise(channels)):
         layers.append(nn.Conv2d(before, after, 3, stride=1 + place % 2, padding=1, bias=not norm))
         layers += [nn.BatchNorm2d(after)] if norm else []
         layers.append(nn.ReLU())
@@ -42,7 +44,7 @@ def convolutions(channels: list[int], norm: bool) -> nn.Sequential:
 def convolutions_in_time(channels: list[int]) -> nn.Sequential:
     """One-dimensional convolutions of width five with group norm and SiLU, averaged over time."""
     layers: list[nn.Module] = []
-    for before, after in zip(channels, channels[1:], strict=False):
+    for before, after in pairwise(channels):
         layers += [nn.Conv1d(before, after, 5, stride=2, padding=2), nn.GroupNorm(4, after), nn.SiLU()]
     return nn.Sequential(*layers, nn.AdaptiveAvgPool1d(1), nn.Flatten())
 
