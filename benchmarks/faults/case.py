@@ -70,7 +70,7 @@ class Loading:
         generator = torch.Generator().manual_seed(self.seed)
         if self.form == "list":
             order = torch.randperm(len(inputs), generator=generator) if self.shuffle else torch.arange(len(inputs))
-            return [self.collate(inputs[rows], targets[rows]) for rows in order.split(self.batch)]
+            return [self.collate(inputs[rows], targets[rows]) for rows in torch.split(order, self.batch)]
         return DataLoader(
             TensorDataset(inputs, targets),
             batch_size=self.batch,
@@ -139,7 +139,7 @@ def plain_step(loss: Loss, model: nn.Module, batch: Batch, optimizer: torch.opti
     """The usual step: zero_grad, loss, backward, optimizer.step."""
     optimizer.zero_grad()
     value = loss_of(loss, model, batch)
-    value.backward()
+    value.backward()  # type: ignore[no-untyped-call]
     optimizer.step()
     return value
 

@@ -78,7 +78,7 @@ class Attention(nn.Module):
         examples, time, width = inputs.shape
         parts = self.project(inputs).view(examples, time, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         causal = self.causal and self.mask is None
-        mixed = F.scaled_dot_product_attention(*parts, attn_mask=self.mask, is_causal=causal)
+        mixed = F.scaled_dot_product_attention(parts[0], parts[1], parts[2], attn_mask=self.mask, is_causal=causal)
         outputs: Tensor = self.out(mixed.transpose(1, 2).reshape(examples, time, width))
         return outputs
 
@@ -106,7 +106,7 @@ class Tokens(nn.Module):
     def __init__(self, vocabulary: int, length: int, width: int, blocks: int, causal: bool) -> None:
         super().__init__()
         self.causal = causal
-        self.embedding = nn.Embedding(vocabulary, width)
+        self.embedding: nn.Module = nn.Embedding(vocabulary, width)
         self.place = nn.Parameter(0.02 * torch.randn(length, width))
         self.blocks = nn.Sequential(*(Block(width, 4, causal) for _ in range(blocks)))
         self.norm = nn.LayerNorm(width)

@@ -125,7 +125,9 @@ def initialisation_too_large(case: Case, strength: Strength) -> Case:
     """Normal weights of standard deviation 0.5, 1 or 3 whatever the fan."""
     for matrix in matrices(case.model):
         nn.init.normal_(matrix, std=pick(strength, 0.5, 1.0, 3.0), generator=drawn(case))
-    return case
+    # The recurrent matrix of a recurrent family is among those that are too large.
+    more = ("recurrent-matrix-explodes",) if "recurrent" in case.traits else ()
+    return replace(case, truth=("initialisation-too-large", "saturated-activations", *more))
 
 
 @PUBLIC.fault("symmetric-initialisation", "initialisation-too-small")
@@ -217,7 +219,7 @@ def exploding_recurrence(case: Case, strength: Strength) -> Case:
     """Each gate's recurrent matrix scaled to the spectral radius 2, 6 or 20."""
     for name, matrix in body(case).named_parameters():
         if "weight_hh" in name:
-            for gate in matrix.detach().split(matrix.shape[1]):
+            for gate in torch.split(matrix.detach(), matrix.shape[1]):
                 radius = float(torch.linalg.eigvals(gate).abs().max())
                 gate.mul_(pick(strength, 2.0, 6.0, 20.0) / radius)
     return case

@@ -1,4 +1,4 @@
-"""Faults of the held-out half, and their causes. Whoever tunes a doctor does not read this before the final score."""
+"""Faults of the held-out half. Whoever tunes a doctor does not read this file before the final score."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from .case import Case, Strength
-from .networks import Recurrent, Tokens
+from .networks import Attention, Recurrent, Tokens
 from .plant import Collection, pick
 from .steps import Multiplied
 from .steps_held_out import Detached, Reset, balanced, by_hand, one_against_all
@@ -31,25 +31,6 @@ from .surgery import (
     stepping,
     swapped,
 )
-
-HELD_OUT_CAUSES: dict[str, str] = {
-    "adam-epsilon-too-large": "Adam's epsilon outweighs the second moments and shrinks every step.",
-    "logarithm-of-zero": "The loss takes the logarithm of a probability that rounds to zero or one.",
-    "batch-too-small-for-normalisation": "Batch norm sees too few examples for its statistics.",
-    "attention-mask-wrong": "The attention mask hides everything, is not a number, or shows the future.",
-    "axes-swapped": "Time and batch, or time and channels, are taken for each other.",
-    "output-bias-huge": "The head's biases start far outside the range of the targets or logits.",
-    "weights-reset": "Weights are put back to earlier values again and again.",
-    "labels-equal-inputs": "The targets are the inputs themselves: a language model learns to copy.",
-    "augmentation-destroys-inputs": "Random changes of the training inputs leave nothing of them.",
-    "label-smoothing-too-high": "Smoothed targets are almost the same for every class.",
-    "momentum-too-high": "Momentum sums so many gradients that the effective step is far too long.",
-    "class-weights-wrong": "The loss weighs most classes with almost nothing.",
-    "loss-scale-not-undone": "The loss is multiplied for half precision and gradients are never divided again.",
-    "running-statistics-frozen": "Running statistics of batch norm never move: training is fine, evaluation is not.",
-    "targets-ignored": "Most targets are marked as to be ignored.",
-    "group-rate-zero": "A parameter group has the learning rate zero.",
-}
 
 HELD_OUT = Collection()
 
@@ -103,28 +84,23 @@ def batch_of_one(case: Case, strength: Strength) -> Case:
 def mask_not_a_number(case: Case, strength: Strength) -> Case:
     """The mask is (1 - visible) times minus infinity: zero times infinity wherever something is visible."""
     length = case.task.inputs.shape[1]
-    for module in layers(case.model, nn.Module):
-        if hasattr(module, "mask"):
-            module.mask = (1 - torch.ones(length, length).tril()) * float("-inf")
-            if strength == "middle":
-                break
+    for module in layers(case.model, Attention)[: 1 if strength == "middle" else None]:
+        module.mask = (1 - torch.ones(length, length).tril()) * float("-inf")
     return case
 
 
 @HELD_OUT.fault("attention-mask-wrong", needs="language", strengths=("middle",), silent=True)
 def future_visible(case: Case, strength: Strength) -> Case:
     """A language model without a causal mask."""
-    for module in layers(case.model, nn.Module):
-        if hasattr(module, "mask"):
-            module.causal = False
+    for module in layers(case.model, Attention):
+        module.causal = False
     return case
 
 
 @HELD_OUT.fault("initialisation-too-large", "inputs-not-scaled", needs="embedding")
 def embedding_scale(case: Case, strength: Strength) -> Case:
     """Embeddings 30, 300 or 3000 times their usual size."""
-    tables = [module.weight for module in layers(case.model, nn.Embedding) if isinstance(module.weight, Tensor)]
-    scaled(tables, pick(strength, 30.0, 300.0, 3000.0))
+    scaled([module.weight for module in layers(case.model, nn.Embedding)], pick(strength, 30.0, 300.0, 3000.0))
     return case
 
 
@@ -132,7 +108,6 @@ def embedding_scale(case: Case, strength: Strength) -> Case:
 def batch_taken_for_time(case: Case, strength: Strength) -> Case:
     """batch_first is forgotten: the network runs over the examples of the batch."""
     for module in layers(case.model, Recurrent):
-        assert isinstance(module, Recurrent)
         module.layer.batch_first = False
     return case
 
@@ -265,6 +240,5 @@ def sigmoid_before_loss(case: Case, strength: Strength) -> Case:
 def embeddings_detached(case: Case, strength: Strength) -> Case:
     """Embeddings are looked up from detached weights, and stay as they were drawn."""
     for module in layers(case.model, Tokens):
-        assert isinstance(module, Tokens)
         module.embedding = nn.Sequential(module.embedding, Apply(Tensor.detach))
     return remodelled(case, case.model)

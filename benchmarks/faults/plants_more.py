@@ -152,7 +152,8 @@ def schedule_decays(case: Case, strength: Strength) -> Case:
 def norm_gains_zero(case: Case, strength: Strength) -> Case:
     """Gains of all norm layers at 0.03, 1e-3 or zero."""
     norms = layers(case.model, nn.BatchNorm2d, nn.LayerNorm, nn.GroupNorm)
-    scaled([module.weight for module in norms if isinstance(module.weight, Tensor)], pick(strength, 0.03, 1e-3, 0.0))
+    weights = [getattr(module, "weight", None) for module in norms]
+    scaled(weights, pick(strength, 0.03, 1e-3, 0.0))
     return case
 
 

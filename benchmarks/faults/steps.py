@@ -27,7 +27,7 @@ class ZeroSometimes:
             optimizer.zero_grad()
         self.count += 1
         value = loss_of(self.loss, model, batch)
-        value.backward()
+        value.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         return value
 
@@ -41,7 +41,7 @@ class NoStep:
 
     def __call__(self, model: nn.Module, batch: Batch, optimizer: torch.optim.Optimizer) -> Tensor:
         value = loss_of(self.loss, model, batch)
-        value.backward()
+        value.backward()  # type: ignore[no-untyped-call]
         if self.erase:
             optimizer.zero_grad(set_to_none=False)
             optimizer.step()
@@ -60,7 +60,7 @@ class Clipped:
     def __call__(self, model: nn.Module, batch: Batch, optimizer: torch.optim.Optimizer) -> Tensor:
         optimizer.zero_grad()
         value = loss_of(self.loss, model, batch)
-        value.backward()
+        value.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), self.norm)
         optimizer.step()
         return value
@@ -76,7 +76,7 @@ class Decaying:
     def __call__(self, model: nn.Module, batch: Batch, optimizer: torch.optim.Optimizer) -> Tensor:
         optimizer.zero_grad()
         value = loss_of(self.loss, model, batch)
-        value.backward()
+        value.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         for group in optimizer.param_groups:
             group["lr"] *= self.factor
@@ -101,7 +101,7 @@ class Scheduled:
             group["lr"] = group["full_lr"] * factor
         optimizer.zero_grad()
         value = loss_of(self.loss, model, batch)
-        value.backward()
+        value.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         return value
 
@@ -116,7 +116,7 @@ class Accumulated:
 
     def __call__(self, model: nn.Module, batch: Batch, optimizer: torch.optim.Optimizer) -> Tensor:
         value = loss_of(self.loss, model, batch)
-        (value / self.every).backward()
+        (value / self.every).backward()  # type: ignore[no-untyped-call]
         self.count += 1
         if self.count % self.every == 0:
             optimizer.step()
@@ -134,7 +134,7 @@ class Autocast:
         optimizer.zero_grad()
         with torch.autocast("cpu", torch.bfloat16):
             value = loss_of(self.loss, model, batch)
-        value.backward()
+        value.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         return value
 
@@ -149,7 +149,7 @@ class Multiplied:
     def __call__(self, model: nn.Module, batch: Batch, optimizer: torch.optim.Optimizer) -> Tensor:
         optimizer.zero_grad()
         value = self.factor * loss_of(self.loss, model, batch)
-        value.backward()
+        value.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         return value
 
@@ -164,6 +164,6 @@ class InEval:
         model.eval()
         optimizer.zero_grad()
         value = loss_of(self.loss, model, batch)
-        value.backward()
+        value.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         return value

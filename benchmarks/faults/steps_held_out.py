@@ -40,7 +40,7 @@ class Detached:
     def __call__(self, model: nn.Module, batch: Batch, optimizer: torch.optim.Optimizer) -> Tensor:
         optimizer.zero_grad()
         value = loss_of(self.loss, model, batch).detach().requires_grad_()
-        value.backward()
+        value.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         return value
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from .case import Case, Step
 
-ACTIVATIONS = (nn.ReLU, nn.GELU, nn.SiLU, nn.Tanh, nn.Sigmoid)
+Kind = TypeVar("Kind", bound=nn.Module)
+ACTIVATIONS: tuple[type[nn.Module], ...] = (nn.ReLU, nn.GELU, nn.SiLU, nn.Tanh, nn.Sigmoid)
 
 
 def rebuilt(case: Case, parameters: Iterable[nn.Parameter] | None = None, **options: Any) -> Case:
@@ -55,12 +56,12 @@ def preprocessed(case: Case, change: Callable[[Tensor], Tensor]) -> Case:
     return reloaded(replace(case, task=task), inputs=change(case.task.inputs))
 
 
-def layers(model: nn.Module, *kinds: type[nn.Module]) -> list[nn.Module]:
+def layers(model: nn.Module, *kinds: type[Kind]) -> list[Kind]:
     """Modules of the given kinds in order of definition."""
     return [module for module in model.modules() if isinstance(module, kinds)]
 
 
-def weighted(model: nn.Module) -> list[nn.Module]:
+def weighted(model: nn.Module) -> list[nn.Linear | nn.Conv1d | nn.Conv2d]:
     """Linear and convolution layers in order of definition."""
     return layers(model, nn.Linear, nn.Conv1d, nn.Conv2d)
 
@@ -91,13 +92,13 @@ def followed(case: Case, module: nn.Module) -> Case:
 
 def before_head(case: Case, module: nn.Module) -> Case:
     """The case with ``module`` between body and head."""
-    case.model.body = nn.Sequential(case.model.body, module)
+    case.model.body = nn.Sequential(body(case), module)
     return remodelled(case, case.model)
 
 
 def features(case: Case) -> int:
     """The number of features that the head takes."""
-    return int(case.model.head.in_features)
+    return head(case).in_features
 
 
 def body(case: Case) -> nn.Module:
@@ -127,7 +128,7 @@ def scaled(tensors: Iterable[Tensor | None], factor: float, shift: float = 0.0) 
             tensor.mul_(factor).add_(shift)
 
 
-def biases(modules: Iterable[nn.Module]) -> list[Tensor | None]:
+def biases(modules: Sequence[nn.Module]) -> list[Tensor | None]:
     """The bias of each module, None where it has none."""
     return [getattr(module, "bias", None) for module in modules]
 

@@ -39,6 +39,8 @@ def standardised(
 def digits() -> Task:
     """Images of 8 x 8 pixels in ten classes."""
     data = og.data.load("digits")
+    assert data.train.targets is not None
+    assert data.test.targets is not None
     images = torch.cat([data.train.inputs, data.test.inputs])
     labels = torch.cat([data.train.targets, data.test.targets])
     pixels = 255 * (images - images.min()) / (images.max() - images.min())

@@ -105,7 +105,7 @@ def silu_activations(case: Case, strength: Strength) -> Case:
 def no_biases(case: Case, strength: Strength) -> Case:
     """Linear layers and convolutions without biases."""
     for module in weighted(case.model):
-        module.bias = None
+        module.register_parameter("bias", None)
     return remodelled(case, case.model)
 
 

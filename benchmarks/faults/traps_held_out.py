@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +24,7 @@ from .surgery import (
     rebuilt,
     reloaded,
     remodelled,
+    scaled,
     stepping,
     swapped,
     weighted,
@@ -35,8 +37,7 @@ HELD_OUT_TRAPS = Collection()
 def zero_branches(case: Case, strength: Strength) -> Case:
     """The last gain of each residual branch starts at zero."""
     for module in layers(case.model, Residual):
-        assert isinstance(module, Residual)
-        nn.init.zeros_(module.branch[-1].weight)
+        scaled(list(module.branch[-1].parameters())[:1], 0.0)
     return case
 
 
@@ -74,7 +75,7 @@ def two_parameter_groups(case: Case, strength: Strength) -> Case:
         {"params": list(body(case).parameters()), "lr": rate(case) / 3},
         {"params": list(head(case).parameters()), "lr": rate(case)},
     ]
-    kind = type(case.optimizer)
+    kind: Any = type(case.optimizer)
     extra = {"momentum": 0.9} if kind is torch.optim.SGD else {}
     return replace(case, optimizer=kind(groups, lr=rate(case), **extra), steps=2 * case.steps)
 
@@ -148,7 +149,7 @@ class ZeroAfter:
 
     def __call__(self, model: nn.Module, batch: Batch, optimizer: torch.optim.Optimizer) -> Tensor:
         value = loss_of(self.loss, model, batch)
-        value.backward()
+        value.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         optimizer.zero_grad()
         return value
