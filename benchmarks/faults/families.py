@@ -1,7 +1,7 @@
 """Fourteen families of networks on small tasks, each with a healthy default that is validated by outcome.
 
-Held-out score of the healthy configuration after ``steps`` steps over ten seeds, measured by ``validate.py``; the controls of
-a family count because every seed reaches ``reference``.
+Held-out score of the healthy configuration after ``steps`` steps over ten seeds, measured by ``validate.py``. The
+controls of a family count because every seed reaches ``reference``.
 
 ====================  ============  ========= ====== ======= ========
 family                half          score     median  lowest  highest
