@@ -6,7 +6,9 @@ finite and whose outgoing ones are not.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,14 +37,14 @@ class Producer:
 
 def first_producer(model: nn.Module, run: Callable[[], Tensor]) -> Producer | None:
     """The first module that turns finite inputs, parameters and buffers into something else while ``run`` computes a
-    loss and, if that is finite, its gradients. None where everything stays finite within modules.
+    loss and, if that is finite, once more with its gradients. None where everything stays finite within modules.
 
     Of nested modules the innermost counts. Minus infinity alone is let pass (attention masks are made of it) unless a
     NaN or a loss that is not finite follows.
     """
     found: list[Producer] = []
     sound: dict[str, bool] = {}  # whether all that went in was finite, noted before a module may work in place
-    handles = []
+    handles: list[Any] = []
 
     def before(name: str) -> Callable[..., None]:
         def hook(module: nn.Module, args: Any, kwargs: Any) -> None:
@@ -53,7 +55,7 @@ def first_producer(model: nn.Module, run: Callable[[], Tensor]) -> Producer | No
 
     def forward(name: str) -> Callable[..., None]:
         def hook(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
-            if any(one.phase == "forward" for one in found):
+            if found:
                 return
             given = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
             made = [tensor for tensor in outputs_in(output) if tensor.is_floating_point()]
@@ -65,7 +67,7 @@ def first_producer(model: nn.Module, run: Callable[[], Tensor]) -> Producer | No
 
     def backward(name: str) -> Callable[..., None]:
         def hook(module: nn.Module, outgoing: Any, incoming: Any) -> None:
-            if any(one.phase == "backward" for one in found):
+            if found:
                 return
             came = [g for g in incoming if isinstance(g, Tensor)]
             left = [g for g in outgoing if isinstance(g, Tensor)]
@@ -74,25 +76,35 @@ def first_producer(model: nn.Module, run: Callable[[], Tensor]) -> Producer | No
 
         return hook
 
-    for name, module in model.named_modules():
-        handles.append(module.register_forward_pre_hook(before(name), with_kwargs=True))
-        handles.append(module.register_forward_hook(forward(name), with_kwargs=True))
-        if not any(True for _ in module.children()):
-            handles.append(module.register_full_backward_hook(backward(name)))
     try:
+        for name, module in model.named_modules():
+            handles.append(module.register_forward_pre_hook(before(name), with_kwargs=True))
+            handles.append(module.register_forward_hook(forward(name), with_kwargs=True))
         loss = run()
         if not finite(loss):
-            return next((one for one in found if one.phase == "forward"), None) or Producer(
-                "the loss function", "", "forward", 1.0, float("nan"), float("nan"), tuple(loss.shape), str(loss.dtype)
-            )
-        loss.backward()  # type: ignore[no-untyped-call]
-    except RuntimeError:  # hooks on modules that work in place
-        pass
+            nan = float("nan")
+            itself = Producer("the loss function", "", "forward", 1.0, nan, nan, tuple(loss.shape), str(loss.dtype))
+            return found[0] if found else itself
     finally:
-        for handle in handles:
-            handle.remove()
-    behind = [one for one in found if one.phase == "backward"]
-    return behind[0] if behind else None
+        _remove(handles)
+    # Again for the backward pass, whose hooks some modules that work in place do not bear.
+    found.clear()
+    with suppress(RuntimeError), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            for name, module in model.named_modules():
+                if not any(True for _ in module.children()):
+                    handles.append(module.register_full_backward_hook(backward(name)))
+            run().backward()  # type: ignore[no-untyped-call]
+        finally:
+            _remove(handles)
+    return found[0] if found else None
+
+
+def _remove(handles: list[Any]) -> None:
+    for handle in handles:
+        handle.remove()
+    handles.clear()
 
 
 def finite(tensor: Tensor) -> bool:
