@@ -27,7 +27,7 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps "loss-landscapes==3.0.6"  # the peer
-	for script in planes exactness training sampling memory startup connect temperature ensemble_module; do $(BIN)/python benchmarks/$$script.py || exit 1; done
+	for script in planes exactness training sampling memory startup connect temperature ensemble_module initialization monitor; do $(BIN)/python benchmarks/$$script.py || exit 1; done
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
