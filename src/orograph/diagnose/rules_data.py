@@ -156,7 +156,7 @@ def _scale(chart: Chart) -> Iterator[Suspicion]:
     yield Suspicion(
         "D02",
         f"inputs are {'large or far from zero' if large else 'very small'}",
-        "critical" if inputs.largest > 100 or tiny else "warning",
+        "warning" if chart.trains else "critical",
         0.8,
         f"inputs have mean {inputs.mean:.3g} and standard deviation {inputs.std:.3g}; initialisations and rates "
         "are made for 0 and 1",
@@ -169,8 +169,18 @@ def _scale(chart: Chart) -> Iterator[Suspicion]:
         ),
         explains=("I01", "I02", "I04", "I05", "O01", "O02", "O03", "O08", "O00"),
         edit=edits.standardised(inputs.mean, max(inputs.std, 1e-12)),
-        needs="proof",
+        needs="nothing" if inputs.largest > threshold("input_huge") and not _normed_first(chart) else "proof",
     )
+
+
+def _normed_first(chart: Chart) -> bool:
+    """Whether a norm layer stands between the inputs and the first weights."""
+    for reading in chart.probe.layers:
+        if "Norm" in reading.kind:
+            return True
+        if reading.kind not in ("Flatten", "Identity", "Unflatten", "Dropout"):
+            return False
+    return False
 
 
 def _targets(chart: Chart) -> Iterator[Suspicion]:

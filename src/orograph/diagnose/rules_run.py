@@ -156,7 +156,7 @@ def _options(chart: Chart, run: Run) -> Iterator[Suspicion]:
             evidence=(Evidence("last over highest learning rate", known[-1] / max(known), 0.02, "above 0.5"),),
             explains=("O02", "O00"),
             edit=edits.ordinary_step(),
-            needs="proof",
+            needs="nothing" if len(known) <= 60 or known[len(known) // 3] < 0.02 * max(known) else "proof",
         )
 
 
@@ -229,7 +229,7 @@ def _lengths(chart: Chart, run: Run) -> Iterator[Suspicion]:
             needs="proof",
         )
     elif longest < 3e-3:
-        for factor in (30.0, 1000.0, *((0.01 / longest,) if longest > 0 else ())):
+        for factor in (30.0, 1000.0, *((0.003 / longest, 0.0005 / longest) if 0 < longest < 1e-7 else ())):
             yield Suspicion(
                 "O02",
                 "the learning rate is too low",

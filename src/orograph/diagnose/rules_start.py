@@ -12,6 +12,7 @@ from torch import nn
 from orograph.diagnose import edits
 from orograph.diagnose.chart import Chart, Suspicion
 from orograph.diagnose.thresholds import threshold
+from orograph.diagnose.untrained import unshaped
 from orograph.initialize.parts import is_norm
 from orograph.initialize.slots import Slot, slots_of
 from orograph.results.diagnosis import Evidence, LayerReading, ParameterReading
@@ -133,7 +134,7 @@ def _alike(slot: Slot) -> bool:
 
 
 def _recurrent(chart: Chart) -> Iterator[Suspicion]:
-    worst, place = 0.0, ""
+    worst, place, drawn = 0.0, "", False
     for name, layer in chart.patient.model.named_modules():
         if not isinstance(layer, _RECURRENT):
             continue
@@ -145,7 +146,7 @@ def _recurrent(chart: Chart) -> Iterator[Suspicion]:
                 if gate.shape[0] == gate.shape[1] and bool(torch.isfinite(gate).all()):
                     radius = float(torch.linalg.eigvals(gate.cpu()).abs().max())
                     if radius > worst:
-                        worst, place = radius, f"{name}.{own}"
+                        worst, place, drawn = radius, f"{name}.{own}", unshaped(gate)
     if worst > threshold("recurrent_radius"):
         yield Suspicion(
             "I07",
@@ -160,7 +161,7 @@ def _recurrent(chart: Chart) -> Iterator[Suspicion]:
             evidence=(Evidence("spectral radius", worst, threshold("recurrent_radius"), "0.5 to 1"),),
             explains=("I02", "I05", "O01", "O03", "O08", "O00", "I06"),
             edit=edits.redrawn("orthogonal"),
-            needs="nothing" if worst > 2 else "proof",
+            needs="nothing" if worst > 2 and drawn else "proof",
         )
 
 

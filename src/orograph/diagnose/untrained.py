@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 
 import torch
+from torch import Tensor
 
 from orograph.initialize.slots import Slot
 
@@ -45,6 +46,13 @@ def looks_untrained(slot: Slot) -> bool:
         and abs(fourth - 3) < 4 * math.sqrt(24 / values.numel())
         and float(torch.linalg.matrix_norm(matrix, 2)) < 1.08 * edge
     )
+
+
+def unshaped(matrix: Tensor) -> bool:
+    """Whether no singular value of a matrix stands out, as of independent entries or an orthogonal matrix."""
+    values = matrix.detach().double().cpu()
+    edge = float(values.std(correction=0)) * (math.sqrt(values.shape[0]) + math.sqrt(values.shape[1]))
+    return float(torch.linalg.matrix_norm(values, 2)) < 1.1 * edge
 
 
 def _orthogonal(slot: Slot) -> bool:
