@@ -59,7 +59,7 @@ class Probe:
     leak: float = 0.0  # how far an example's outputs change with the others of its batch
     error: str = ""
     label_signal: float = float("nan")  # nearest neighbours' accuracy over that of the most frequent class
-    batch_entropy: float = float("nan")  # mean entropy of a batch's labels over that of all
+    batch_entropy: float = float("nan")  # how mixed the targets of a batch are, 1 as if drawn at random
 
 
 def look_at(made: Copy, batches: Sequence[Any], epoch: int = 0) -> Probe:
@@ -100,6 +100,7 @@ def look_at(made: Copy, batches: Sequence[Any], epoch: int = 0) -> Probe:
         probe.batch_entropy = batch_entropy(batches, task)
     elif task.kind == "numbers":
         probe.label_signal = number_signal(batches)
+        probe.batch_entropy = batch_variance(batches)
     return probe
 
 
@@ -190,6 +191,16 @@ def batch_entropy(batches: Sequence[Any], task: Task) -> float:
     drawn = [_entropy(every[torch.randint(len(every), (size,), generator=random)], task.classes) for size in sizes]
     expected = sum(drawn) / len(drawn)
     return (sum(each) / len(each)) / expected if expected > 0 else float("nan")
+
+
+def batch_variance(batches: Sequence[Any]) -> float:
+    """The same for numbers: variance within batches over that of all targets; 1 for shuffled data."""
+    rows = [t.reshape(len(t), -1).float() for b in batches if isinstance(t := parts_of(b)[1], Tensor) and len(t) > 3]
+    if len(rows) < 3 or any(row.shape[1] != rows[0].shape[1] for row in rows):
+        return float("nan")
+    whole = float(torch.cat(rows).var(0).mean())
+    within = sum(float(row.var(0).mean()) for row in rows) / len(rows)
+    return within / whole if whole > 0 else float("nan")
 
 
 def _run(made: Copy, batch: Any) -> Tensor:

@@ -52,14 +52,14 @@ def data(chart: Chart) -> Iterator[Suspicion]:
     if math.isfinite(chart.probe.batch_entropy) and chart.probe.batch_entropy < threshold("batch_entropy"):
         yield Suspicion(
             "D04",
-            "batches hold one class after the other",
+            "batches hold like targets: the data are not shuffled",
             "warning",
             0.9,
-            "examples come sorted by class: each batch pulls the network towards the classes that it holds",
+            "examples come sorted: each batch pulls the network towards the targets that it holds",
             "shuffle the training data",
             "DataLoader(dataset, batch_size=…, shuffle=True)",
             evidence=(
-                Evidence("entropy of a batch's labels over that of shuffled ones", chart.probe.batch_entropy,
+                Evidence("entropy or variance of a batch's targets over shuffled ones'", chart.probe.batch_entropy,
                          threshold("batch_entropy"), "1"),
             ),
             explains=("O01", "O03", "O04", "O00"),

@@ -97,7 +97,7 @@ def _gains(chart: Chart, slots: list[Slot]) -> Iterator[Suspicion]:
         explains=("I01", "I06", "O02", "O00", "A00"),
         limits="residual branches that begin at zero on purpose",
         edit=edits.gains(),
-        needs="proof",
+        needs="proof" if len(small) > len(norms) / 2 else "harm",
     )
 
 

@@ -31,21 +31,19 @@ def looks_untrained(slot: Slot) -> bool:
     fan_in, fan_out = parts[0].fan_in, parts[0].fan_out
     variances = (2 / fan_in, 2 / fan_out, 1 / fan_in, 2 / (fan_in + fan_out), 1 / (3 * fan_in))
     usual = [*(math.sqrt(one) for one in variances), *_FIXED]
-    bound = float(values.abs().max())
-    # The largest of n uniform numbers misses the bound by about 1 / n of it; trained ones go beyond.
-    if any(math.sqrt(3) * one * (1 - 20 / values.numel()) <= bound <= math.sqrt(3) * one * (1 + 1e-5) for one in usual):
-        return True
     if _orthogonal(slot):
         return True
-    matrix = slot.parameter.detach().reshape(len(slot.parameter), -1).double()
-    tolerance = 3 / math.sqrt(2 * values.numel())
+    matrix = slot.parameter.detach().reshape(len(slot.parameter), -1)
+    if not unshaped(matrix):
+        return False
+    bound = float(values.abs().max())
     fourth = float(((values - values.mean()) / std).pow(4).mean())
-    edge = std * (math.sqrt(matrix.shape[0]) + math.sqrt(matrix.shape[1]))  # of the singular values of random numbers
-    return (
-        any(abs(std / one - 1) < tolerance for one in usual)
-        and abs(fourth - 3) < 4 * math.sqrt(24 / values.numel())
-        and float(torch.linalg.matrix_norm(matrix, 2)) < 1.08 * edge
-    )
+    tolerance = 3 / math.sqrt(values.numel())
+    # The largest of n uniform numbers misses the bound by about 1 / n of it; trained ones go beyond.
+    edges = [math.sqrt(3) * one for one in usual]
+    flat = any(edge * (1 - 6 / values.numel()) <= bound <= edge * (1 + 1e-5) for edge in edges)
+    bell = any(abs(std / one - 1) < tolerance for one in usual)
+    return (flat and abs(fourth - 1.8) < 2 * tolerance) or (bell and abs(fourth - 3) < 7 * tolerance)
 
 
 def unshaped(matrix: Tensor) -> bool:
