@@ -259,7 +259,8 @@ class GradInitConclusion(Conclusion):
             if arm.scales:
                 found.append(self.learned(network, repeat, arm.scales).iterations_worth)
             elif arm.prelude:
-                found.append(float(prelude_of(self.outcome.files[run_of(network, repeat, arm)]).steps[-1]))
+                files = self.outcome.files[run_of(network, repeat, arm)]
+                found.append(float(prelude_of(files).steps[-1]) if "prelude" in files else float("nan"))
             else:
                 found.append(0.0)
         return found

@@ -18,8 +18,9 @@ from orograph.execute import TaskContext
 from orograph.initialize import gradient_variance, gradinit, metainit
 from orograph.initialize.chunks import Chunks
 from orograph.results import LearnedScales, Run
-from orograph.studies.gradinit.starts import at_base, chosen_scales, multiply
+from orograph.studies.gradinit.starts import at_base
 from orograph.studies.options import build as build_options
+from orograph.studies.scaled_starts import chosen_scales, multiply, steps_worth, train_before
 from orograph.studies.subject import load_data
 from orograph.studies.tasks import Files, saved, store_run
 from orograph.train import Recipe, Streams, fit
@@ -57,15 +58,16 @@ def train(context: TaskContext) -> Files:
     arguments = context.arguments
     data, recipe = load_data(arguments["data"], context.context), build_options(Recipe, arguments["recipe"])
     network, streams = started(context, data), Streams(**arguments["streams"])
-    shared: dict[str, Any] = {"device": arguments["device"], "name": arguments["name"]}
     files: Files = {}
     before: Run | None = None
-    if arguments["prelude"]:
-        before = prelude(context, network, data, recipe, shared)
-        nameless = tuple(replace(checkpoint, path=None) for checkpoint in before.checkpoints)
-        files["prelude"] = replace(before, checkpoints=nameless).save(context.folder / "prelude.npz")
-    shared |= {"seed": streams, "progress": context.progress}
+    shared: dict[str, Any] = {
+        "device": arguments["device"], "name": arguments["name"], "seed": streams, "progress": context.progress,
+    }  # fmt: skip
     try:
+        if arguments["prelude"]:
+            before = prelude(context, network, data, recipe)
+            nameless = tuple(replace(checkpoint, path=None) for checkpoint in before.checkpoints)
+            files["prelude"] = replace(before, checkpoints=nameless).save(context.folder / "prelude.npz")
         run = fit(network, data, recipe, out=context.folder / "run", **shared)
     except Diverged:
         run = fit(started(context, data), data, replace(recipe, epochs=0, warmup=0), **shared)
@@ -75,19 +77,22 @@ def train(context: TaskContext) -> Files:
     return {**files, **store_run(run, context.folder)}
 
 
-def prelude(context: TaskContext, network: nn.Module, data: Data, recipe: Recipe, shared: dict[str, Any]) -> Run:
-    """Train ``network`` in place for as many iterations as GradInit is worth, or one epoch, on an order of its own."""
-    wanted, streams = context.arguments["prelude"], context.arguments["streams"]
-    per_epoch = steps_per_epoch(data.train, recipe)
-    steps = per_epoch
+def prelude(context: TaskContext, network: nn.Module, data: Data, recipe: Recipe) -> Run:
+    """Train ``network`` in place for as many iterations as GradInit is worth, or one epoch."""
+    arguments = context.arguments
+    wanted, steps = arguments["prelude"], steps_per_epoch(data.train, recipe)
     if wanted["as_long_as"]:
-        learned = LearnedScales.load(context.inputs[wanted["as_long_as"]]["result"])
-        steps = max(round(learned.iterations_worth), 1)
-    epochs = steps / per_epoch
-    rising = epochs if wanted["schedule"] == "warm-up" else 0.0
-    brief = replace(recipe, epochs=epochs, schedule="constant", warmup=rising, measure_every=epochs, checkpoints=())
-    other = Streams(**{**streams, "order": streams["order"] + 1, "augmentation": streams["augmentation"] + 1})
-    return fit(network, data, brief, seed=other, test=False, out=context.folder / "prelude", **shared)
+        steps = steps_worth(LearnedScales.load(context.inputs[wanted["as_long_as"]]["result"]))
+    return train_before(
+        network,
+        data,
+        recipe,
+        Streams(**arguments["streams"]),
+        steps,
+        rising=wanted["schedule"] == "warm-up",
+        device=arguments["device"],
+        out=context.folder / "prelude",
+    )
 
 
 def started(context: TaskContext, data: Data) -> nn.Module:

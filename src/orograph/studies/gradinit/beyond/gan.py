@@ -27,6 +27,7 @@ from orograph.results import Comparison, Cost, Provenance, Series
 from orograph.studies.gradinit.beyond.networks import LATENT, Decoder, Encoder
 from orograph.studies.gradinit.beyond.plan import GRADINIT, KAIMING, LONGER
 from orograph.studies.gradinit.starts import KAIMING as BASE
+from orograph.studies.scaled_starts import chosen_scales, multiply
 from orograph.studies.subject import load_data
 from orograph.studies.tasks import Files, saved
 
@@ -137,8 +138,6 @@ def _learn(pair: Pair, images: Tensor, arguments: dict[str, Any]) -> tuple[Any, 
     each = [gradinit(n, batches, loss=loss, **shared) for n, loss in zip(networks, losses, strict=True)]
 
     def scale() -> None:
-        from orograph.studies.gradinit.starts import chosen_scales, multiply
-
         for network, learned in zip(networks, each, strict=True):
             multiply(network, chosen_scales("learned", learned))
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from torch import nn
 
 from orograph.basics.seeds import isolated_randomness
@@ -13,12 +11,12 @@ from orograph.initialize import apply, gradinit
 from orograph.results import LearnedScales
 from orograph.studies.gradinit.beyond.networks import Autoencoder
 from orograph.studies.gradinit.beyond.plan import GLOBAL, LONGER
-from orograph.studies.gradinit.starts import KAIMING, chosen_scales, multiply
+from orograph.studies.gradinit.starts import KAIMING
 from orograph.studies.options import build as build_options
+from orograph.studies.scaled_starts import chosen_scales, multiply, steps_worth, train_before
 from orograph.studies.subject import load_data
 from orograph.studies.tasks import Files, saved, store_run
 from orograph.train import Recipe, Streams, fit
-from orograph.train.batches import steps_per_epoch
 
 
 def learn(context: TaskContext) -> Files:
@@ -48,10 +46,8 @@ def train(context: TaskContext) -> Files:
     if arguments["learned"]:
         learned = LearnedScales.load(context.inputs[arguments["learned"]]["result"])
         if arguments["arm"] == LONGER:
-            epochs = max(round(learned.iterations_worth), 1) / steps_per_epoch(data.train, recipe)
-            brief = replace(recipe, epochs=epochs, measure_every=epochs)
-            before = replace(streams, order=streams.order + 1)
-            fit(network, data, brief, seed=before, loss="mse", test=False, device=arguments["device"])
+            steps, device = steps_worth(learned), arguments["device"]
+            train_before(network, data, recipe, streams, steps, rising=False, device=device, loss="mse")
         else:
             multiply(network, chosen_scales("global" if arguments["arm"] == GLOBAL else "learned", learned))
     run = fit(
