@@ -82,7 +82,7 @@ class _Conclusion(Conclusion):
             "k is the number of plain training iterations that GradInit is worth, counted in passes; they come before "
             "the run at its own rate, without warm-up, and the optimiser begins afresh after them.",
             "Losses are means over tokens, in nats. BLEU is of greedy translations, words cut as the data say.",
-            "GradInit's own settings were chosen on this task, from other initial values, and are the same at all rates."
+            "GradInit's own settings were chosen on this task, from other initial values; all rates share them."
             if o.data == "copy-reverse"
             else "GradInit's own settings were chosen on copy-reverse, not on these data.",
         )

@@ -45,16 +45,16 @@ class TransformerWarmup(CommonOptions):
     """How often everything is repeated, from other initial values."""
     train: Recipe = field(default_factory=_training)
     """How Adam trains; its warm-up is that of the reference, all other arms have none. SGD shares the schedule."""
-    rates: tuple[float, ...] = (0.003, 0.005, 0.01)
+    rates: tuple[float, ...] = (0.002, 0.003, 0.005)
     """Learning rates of Adam."""
-    sgd_rates: tuple[float, ...] = (0.1, 0.2)
+    sgd_rates: tuple[float, ...] = (0.05, 0.1)
     """Learning rates of SGD with momentum; none given leaves SGD out."""
     iterations: int = 60
     """Iterations of GradInit."""
-    scale_lr: float = 0.03
+    scale_lr: float = 0.05
     """Learning rate of GradInit's scales."""
-    gamma: float | None = None
-    """Longest gradient of Adam's GradInit (sum of absolute values); none: 1 / lookahead_lr, as published."""
+    gamma: float | None = 300.0
+    """Longest gradient of Adam's GradInit, a sum of absolute values; none: 0.1 / lookahead_lr, the paper's rule."""
     lookahead_lr: float = 1e-3
     """Rate of the step of Adam that GradInit looks ahead by; SGD's is its lowest rate."""
     plateau: float = 0.95
@@ -67,7 +67,7 @@ class TransformerWarmup(CommonOptions):
         "iwslt-shape-multi30k": {
             "data": "multi30k", "layers": 6, "dimension": 512, "heads": 4, "dropout": 0.1, "batch_tokens": 4000,
             "train_size": None, "test_size": None, "repeats": 4, "rates": (5e-4, 1e-3, 2e-3), "iterations": 780,
-            "scale_lr": 2.5e-3, "sentences": 1000,
+            "gamma": 1000.0, "scale_lr": 2.5e-3, "sentences": 1000,
             "train": {"epochs": 30, "warmup": 5, "label_smoothing": 0.1, "schedule": "linear"},
         },
     }  # fmt: skip

@@ -72,7 +72,7 @@ class _Planner(Planner):
         options = self.options
         how: dict[str, Any] = {
             "optimizer": optimizer, "iterations": options.iterations, "scale_lr": options.scale_lr,
-            "lr": options.lookahead_lr, "gamma": options.gamma or 1 / options.lookahead_lr,
+            "lr": options.lookahead_lr, "gamma": options.gamma or "auto",
         }  # fmt: skip
         if optimizer == "sgd":
             how |= {"lr": options.sgd_rates[0], "gamma": "auto"}
