@@ -15,7 +15,7 @@ _OURS = ("transformer", "transformer-pre")
 
 def _training() -> Recipe:
     return Recipe(
-        epochs=0.6, warmup=0.12, optimizer="adam", betas=(0.9, 0.98), eps=1e-9, weight_decay=0.0, schedule="linear"
+        epochs=0.75, warmup=0.15, optimizer="adam", betas=(0.9, 0.98), eps=1e-9, weight_decay=0.0, schedule="linear"
     )
 
 
@@ -45,7 +45,7 @@ class TransformerWarmup(CommonOptions):
     """How often everything is repeated, from other initial values."""
     train: Recipe = field(default_factory=_training)
     """How Adam trains; its warm-up is that of the reference, all other arms have none. SGD shares the schedule."""
-    rates: tuple[float, ...] = (0.002, 0.003, 0.005)
+    rates: tuple[float, ...] = (0.003, 0.005)
     """Learning rates of Adam."""
     sgd_rates: tuple[float, ...] = (0.05, 0.1)
     """Learning rates of SGD with momentum; none given leaves SGD out."""
