@@ -45,7 +45,7 @@ class TransformerWarmup(CommonOptions):
     """How often everything is repeated, from other initial values."""
     train: Recipe = field(default_factory=_training)
     """How Adam trains; its warm-up is that of the reference, all other arms have none. SGD shares the schedule."""
-    rates: tuple[float, ...] = (0.003, 0.005)
+    rates: tuple[float, ...] = (0.004, 0.006)
     """Learning rates of Adam."""
     sgd_rates: tuple[float, ...] = (0.05, 0.1)
     """Learning rates of SGD with momentum; none given leaves SGD out."""
