@@ -15,7 +15,7 @@ _OURS = ("transformer", "transformer-pre")
 
 def _training() -> Recipe:
     return Recipe(
-        epochs=0.75, warmup=0.15, optimizer="adam", betas=(0.9, 0.98), eps=1e-9, weight_decay=0.0, schedule="linear"
+        epochs=0.45, warmup=0.09, optimizer="adam", betas=(0.9, 0.98), eps=1e-9, weight_decay=0.0, schedule="linear"
     )
 
 
@@ -29,9 +29,9 @@ class TransformerWarmup(CommonOptions):
     """A network's name, or package.module:factory; its own initial values are the base."""
     layers: int = 6
     """Layers of the encoder, and as many of the decoder."""
-    dimension: int = 32
+    dimension: int = 64
     """Of every position's state."""
-    heads: int = 2
+    heads: int = 4
     """Of each attention."""
     dropout: float = 0.0
     """Share of entries dropped in training."""
@@ -39,21 +39,21 @@ class TransformerWarmup(CommonOptions):
     """Use only this many training sentences."""
     test_size: int | None = 300
     """Use only this many test sentences."""
-    batch_tokens: int = 400
+    batch_tokens: int = 300
     """Positions of the translations in one batch, padding included."""
     repeats: int = 3
     """How often everything is repeated, from other initial values."""
     train: Recipe = field(default_factory=_training)
     """How Adam trains; its warm-up is that of the reference, all other arms have none. SGD shares the schedule."""
-    rates: tuple[float, ...] = (0.004, 0.006)
+    rates: tuple[float, ...] = (0.003, 0.004)
     """Learning rates of Adam."""
-    sgd_rates: tuple[float, ...] = (0.05, 0.1)
+    sgd_rates: tuple[float, ...] = (0.08, 0.1)
     """Learning rates of SGD with momentum; none given leaves SGD out."""
     iterations: int = 60
     """Iterations of GradInit."""
     scale_lr: float = 0.05
     """Learning rate of GradInit's scales."""
-    gamma: float | None = 300.0
+    gamma: float | None = 1000.0
     """Longest gradient of Adam's GradInit, a sum of absolute values; none: 0.1 / lookahead_lr, the paper's rule."""
     lookahead_lr: float = 1e-3
     """Rate of the step of Adam that GradInit looks ahead by; SGD's is its lowest rate."""
@@ -67,7 +67,7 @@ class TransformerWarmup(CommonOptions):
         "iwslt-shape-multi30k": {
             "data": "multi30k", "layers": 6, "dimension": 512, "heads": 4, "dropout": 0.1, "batch_tokens": 4000,
             "train_size": None, "test_size": None, "repeats": 4, "rates": (5e-4, 1e-3, 2e-3), "iterations": 780,
-            "gamma": 1000.0, "scale_lr": 2.5e-3, "sentences": 1000,
+            "scale_lr": 2.5e-3, "sentences": 1000,
             "train": {"epochs": 30, "warmup": 5, "label_smoothing": 0.1, "schedule": "linear"},
         },
     }  # fmt: skip

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from orograph.basics.seeds import generator, isolated_randomness
 from orograph.execute import TaskContext
 from orograph.initialize import apply, gradinit
-from orograph.results import Comparison, Cost, Provenance, Series
+from orograph.results import Comparison, Cost, LearnedScales, Provenance, Series
 from orograph.studies.gradinit.beyond.networks import LATENT, Decoder, Encoder
 from orograph.studies.gradinit.beyond.plan import GRADINIT, KAIMING, LONGER
 from orograph.studies.gradinit.starts import KAIMING as BASE
@@ -87,11 +87,11 @@ def train(context: TaskContext) -> Files:
     pair = Pair((channels, height, width), arguments["streams"]["initial"])
     for network in (pair.generator, pair.discriminator):
         network.to(device)
-    worth = 0.0
-    if arguments["arm"] != KAIMING:
-        scales, worth = _learn(pair, images, arguments)
-        if arguments["arm"] == GRADINIT:
-            scales()
+    learned = [] if arguments["arm"] == KAIMING else _learn(pair, images, arguments)
+    worth = float(np.mean([one.iterations_worth for one in learned])) if learned else 0.0
+    if arguments["arm"] == GRADINIT:
+        multiply(pair.generator, chosen_scales("learned", learned[0]))
+        multiply(pair.discriminator, chosen_scales("learned", learned[1]))
     steps = max(round(arguments["epochs"] * len(images) / size), 1)
     rate = arguments["recipe"]["lr"]
     trainer = _Trainer(pair, rate)
@@ -118,30 +118,24 @@ def train(context: TaskContext) -> Files:
             seeds=arguments["streams"],
             device=device,
             citations=("goodfellow2014",),
-            cost=Cost(3 * size * (steps + extra), 3 * size * (steps + extra)),
+            # A step passes noise through both networks twice, and images through one of them.
+            cost=sum((one.provenance.cost for one in learned), start=Cost(*[3 * size * (steps + extra)] * 2)),
         ),
     )
     return saved(found, context)
 
 
-def _learn(pair: Pair, images: Tensor, arguments: dict[str, Any]) -> tuple[Any, float]:
-    """What applies both networks' scales, learned against the other's base, and their mean worth in iterations."""
+def _learn(pair: Pair, images: Tensor, arguments: dict[str, Any]) -> list[LearnedScales]:
+    """The scales of generator and discriminator, each learned against the other's base, which comes to no harm."""
     size, how = arguments["recipe"]["batch_size"], arguments["how"]
     draw = Batches(images, 3 * (size // 2), arguments["streams"]["order"], "initialisation")
     batches = [draw() for _ in range(how["iterations"])]
-    shared = {
-        "optimizer": "adam", "lr": arguments["recipe"]["lr"], "betas": (0.9, 0.999), "batch_size": size,
-        "controls": False, "seed": arguments["streams"]["order"], "dry_run": True, **how,
+    shared: dict[str, Any] = {
+        "optimizer": "adam", "lr": arguments["recipe"]["lr"], "batch_size": size, "controls": False,
+        "seed": arguments["streams"]["order"], "dry_run": True, **how,
     }  # fmt: skip
-    networks: tuple[nn.Module, ...] = (pair.generator, pair.discriminator)
-    losses = (pair.generator_loss, pair.discriminator_loss)
-    each = [gradinit(n, batches, loss=loss, **shared) for n, loss in zip(networks, losses, strict=True)]
-
-    def scale() -> None:
-        for network, learned in zip(networks, each, strict=True):
-            multiply(network, chosen_scales("learned", learned))
-
-    return scale, float(np.mean([learned.iterations_worth for learned in each]))
+    of_generator = gradinit(pair.generator, batches, loss=pair.generator_loss, **shared)
+    return [of_generator, gradinit(pair.discriminator, batches, loss=pair.discriminator_loss, **shared)]
 
 
 class _Trainer:
