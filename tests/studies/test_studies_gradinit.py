@@ -230,9 +230,9 @@ def test_each_network_of_a_gan_is_judged_by_its_own_loss():
             parameter.zero_()
         pair.discriminator.last.bias.fill_(2.0)  # sure that everything is real
     high, low = math.log1p(math.exp(2.0)), math.log1p(math.exp(-2.0))
-    assert float(pair.generator_loss(pair.generator, batch)) == pytest.approx(low)
+    assert pair.generator_loss(pair.generator, batch).item() == pytest.approx(low)
     loss = pair.discriminator_loss(pair.discriminator, batch)
-    assert float(loss) == pytest.approx(high + low)
+    assert loss.item() == pytest.approx(high + low)
     loss.backward()
     assert all(parameter.grad is None for parameter in pair.generator.parameters())
 

@@ -94,9 +94,10 @@ class _Conclusion(Conclusion):
             self.trained(optimizer, arm) for arm in (REFERENCE, PLAIN, GRADINIT, LONGER, GLOBAL)
         )
         self.claims.append(claims.warmup_needed(optimizer, warm, plain))
-        self.claims.append(claims.gradinit_trains(optimizer, warm, plain, learned))
-        self.claims.append(claims.more_than_compute(optimizer, warm, plain, learned, longer))
-        self.claims.append(claims.more_than_one_scale(optimizer, warm, plain, learned, one))
+        self.claims.append(claims.gradinit_trains(optimizer, plain, learned))
+        self.claims.append(claims.as_many_as_warmup(optimizer, warm, plain, learned))
+        self.claims.append(claims.more_than_compute(optimizer, plain, learned, longer))
+        self.claims.append(claims.more_than_one_scale(optimizer, plain, learned, one))
 
     # -- sections ------------------------------------------------------------------------------------------------
 
