@@ -10,6 +10,7 @@ import numpy as np
 
 from orograph.basics.words import counted
 from orograph.execute import Outcome
+from orograph.initialize.global_scale import GRID
 from orograph.results import Comparison, GradientVariance, LearnedScales, Provenance, Series, StudyResult, Table
 from orograph.studies.conclusion import Conclusion
 from orograph.studies.gradinit import claims
@@ -135,7 +136,8 @@ class GradInitConclusion(Conclusion):
             found = {moment: self.at(network, arm, moment) for moment in ("first", "best", "last")}
             against = ["" if arm == BASE else with_error(minus(found[moment], base[moment]), 100) for moment in base]
             cells = [with_error(found[moment], 100) for moment in found]
-            table.append((arm.name, *cells, *against, with_error(self.costs(network, arm), 1, 0)))
+            cost = f"a grid of {len(GRID)}" if arm == GLOBAL else with_error(self.costs(network, arm), 1, 0)
+            table.append((arm.name, *cells, *against, cost))
         columns = (
             "start", "after the first epoch, %", "best, %", "after the last, %", "first: less base, points",
             "best: less base, points", "cost before, in plain iterations",
@@ -252,8 +254,7 @@ class GradInitConclusion(Conclusion):
         return found
 
     def costs(self, network: str, arm: Arm) -> list[float]:
-        """What came before the shared epochs, in plain iterations. The grid of global scales is part of GradInit's
-        controls and not counted beyond it."""
+        """What came before the shared epochs, in plain iterations."""
         found = []
         for repeat in self.repeats:
             if arm.scales:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from orograph.basics.words import counted
 from orograph.execute import Outcome
+from orograph.initialize.global_scale import GRID
 from orograph.results import Comparison, LearnedScales, Series, StudyResult, Table
 from orograph.studies.conclusion import Conclusion
 from orograph.studies.members.conclusion import with_error
@@ -128,11 +129,6 @@ class _Conclusion(Conclusion):
         runs = [self.record(optimizer, rate, repeat, arm) for repeat in self.repeats]
         counts = Counter(run.outcome(self.options.plateau) for run in runs)
         finite = [run for run in runs if np.isfinite(run.train_loss)]
-        before = 0.0
-        if arm.longer:
-            before = float(runs[0].before)
-        elif arm.scales == "learned":
-            before = self.find(scales_of(optimizer, 1), LearnedScales).iterations_worth
         return (
             f"{rate:g}",
             arm.name,
@@ -140,8 +136,17 @@ class _Conclusion(Conclusion):
             with_error([run.train_loss for run in finite], 1, 3),
             with_error([run.test_loss for run in finite], 1, 3),
             with_error([run.bleu for run in runs], 100, 1),
-            f"{before:.0f}",
+            self.before(optimizer, runs, arm),
         )
+
+    def before(self, optimizer: str, runs: list[Translation], arm: Arm) -> str:
+        """What came before the runs, in plain iterations; a global scale is picked from a grid on a few batches."""
+        if arm.scales == "global":
+            return f"a grid of {len(GRID)}"
+        if arm.scales:
+            each = [self.find(scales_of(optimizer, repeat), LearnedScales) for repeat in self.repeats]
+            return with_error([one.iterations_worth for one in each], 1, 0)
+        return with_error([float(run.before) for run in runs], 1, 0)
 
     def curves(self, optimizer: str) -> Comparison:
         rates = self.options.rates_of(optimizer)
