@@ -164,6 +164,22 @@ def test_the_list_of_studies(capsys):
     assert "resnet20" in call(capsys, "studies")[1]
 
 
+@pytest.mark.parametrize(
+    ("words", "tasks"),
+    [
+        (("gradinit", "--networks", "mlp", "resnet8(width=0.5)", "--repeats", "2", "--no-beyond"), 2 * 2 * 11),
+        (("gradinit", "--model", "mlp", "--repeats", "1", "--published-control"), 13 + 8),
+        (("transformer-warmup", "--repeats", "2", "--rates", "0.001", "--sgd-rates", "0.1", "0.2"), 2 * (2 + 3 * 5)),
+    ],
+)
+def test_studies_of_learned_initialisation_are_planned_by_name(capsys, tmp_path, words, tasks):
+    assert words[0] in {one["name"] for one in json.loads(call(capsys, "studies", "--json")[1])["studies"]}
+    code, out, _ = call(capsys, "run", *words, "--dry-run", "--json", "--out", tmp_path / "none")
+    assert code == 0
+    assert len(json.loads(out)["tasks"]) == tasks
+    assert not (tmp_path / "none").exists()
+
+
 def test_a_reader_that_goes_away_is_no_error():
     command = f"{sys.executable} -m orograph studies | head -1; exit ${{PIPESTATUS[0]}}"
     found = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env={**os.environ})

@@ -133,3 +133,14 @@ def test_what_does_not_reach_unit_variance_is_told_and_results_come_back(tmp_pat
     assert isinstance(back, LayerScales)
     assert back.equals(found)
     assert "mishkin2016" in found.cite()
+
+
+def test_a_batch_of_sentences_is_scaled_by_without_its_labels() -> None:
+    data = og.data.load("copy-reverse", train_size=40, test_size=20)
+    batch = next(iter(data.train.batches(1)))
+    assert "labels" in batch
+    networks = [og.models.build("transformer", data, seed=0, layers=1, dimension=16, heads=2) for _ in range(2)]
+    with_labels = lsuv(networks[0], batch)
+    without = lsuv(networks[1], {name: value for name, value in batch.items() if name != "labels"})
+    assert with_labels.equals(without)
+    assert Weights.of(networks[0]).distance(Weights.of(networks[1])) == 0

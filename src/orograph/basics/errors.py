@@ -52,6 +52,10 @@ class TaskError(OrographError):
     """A task of a study failed. Names the task; the rest of the study is kept."""
 
 
+class Diverged(TaskError):
+    """A training run's loss or weights are no longer finite. For some questions that is an answer."""
+
+
 class Interrupted(OrographError):
     """The user asked to stop (Ctrl-C); the task in hand was finished and everything is kept."""
 

@@ -12,6 +12,7 @@ saturate, are left alone.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ from orograph.basics.seeds import isolated_randomness
 from orograph.initialize.applying import apply
 from orograph.initialize.parts import parts_of
 from orograph.initialize.recipes import running_order
+from orograph.objective.criterion import LABELS
 from orograph.objective.example import plain_attention, run
 from orograph.results.layer_scales import LayerScale, LayerScales
 from orograph.results.provenance import Cost, Provenance
@@ -48,7 +50,8 @@ def lsuv(
 
     Parameters
     ----------
-    example : a batch of the network's inputs: a tensor, positional arguments or named ones, on the network's device
+    example : a batch of the network's inputs: a tensor, positional arguments or named ones, on the network's device;
+        labels among named ones (``labels``, ``targets``, …) stay out, so that a batch of training data will do
     tolerance, tries : when a layer is done
     orthonormal : draw orthogonal weights first; False scales the weights that are there
     last : scale the last layer too, so that logits have standard deviation 1
@@ -61,6 +64,8 @@ def lsuv(
     """
     if not tolerance > 0 or tries < 1:
         raise UsageError(f"lsuv needs a tolerance above 0 and at least 1 try, not {tolerance} and {tries}")
+    if isinstance(example, Mapping):
+        example = {name: value for name, value in example.items() if name not in LABELS}
     kept = [(tensor, tensor.clone()) for tensor in model.parameters()]
     modes = [(layer, layer.training) for layer in model.modules()]
     try:

@@ -120,6 +120,8 @@ def _table() -> dict[str, _Network]:
         table[f"resnet{depth}-nobn"] = _Network(CifarResNet, f"{source}, no batch norm", without)
         fixup = "Zhang et al. 2019, that network with Fixup in place of batch norm"
         table[f"resnet{depth}-fixup"] = _Network(FixupResNet, fixup, {"depth": depth})
+    # The paper's deepest, of which the networks without batch norm are not in use.
+    table["resnet1202"] = _Network(CifarResNet, "He et al. 2016, for CIFAR", {"depth": 1202})
     table["resnet18"] = _Network(ResNet18, "He et al. 2016, ResNet-18 with a 3x3 stem for CIFAR")
     # 34 by the count of that paper, 6n + 4, is what the table of snapshot ensembles calls Wide-ResNet-32 (6n + 2).
     for depth, widening in ((16, 4), (28, 10), (34, 4)):

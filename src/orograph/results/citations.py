@@ -183,6 +183,22 @@ _ENTRIES = f"""
   year = {{2019}}
 }}
 
+@inproceedings{{goodfellow2014,
+  title = {{Generative Adversarial Nets}},
+  author = {{Goodfellow, Ian and Pouget-Abadie, Jean and Mirza, Mehdi and Xu, Bing and Warde-Farley, David and
+    Ozair, Sherjil and Courville, Aaron and Bengio, Yoshua}},
+  booktitle = {{NeurIPS}},
+  year = {{2014}}
+}}
+
+@inproceedings{{vaswani2017,
+  title = {{Attention Is All You Need}},
+  author = {{Vaswani, Ashish and Shazeer, Noam and Parmar, Niki and Uszkoreit, Jakob and Jones, Llion and
+    Gomez, Aidan N. and Kaiser, Lukasz and Polosukhin, Illia}},
+  booktitle = {{NeurIPS}},
+  year = {{2017}}
+}}
+
 @article{{goyal2017,
   title = {{Accurate, Large Minibatch SGD: Training ImageNet in 1 Hour}},
   author = {{Goyal, Priya and others}},

@@ -34,9 +34,17 @@ class CommonOptions:
     data_root: str | None = None
     """Where data sets lie or are downloaded to; default: $OROGRAPH_DATA, then the user's cache."""
 
+    def network_name(self) -> str:
+        """The network that is built; of a study of several, the first."""
+        return self.model
+
     def network_options(self) -> tuple[str, ...]:
         """Options that the network is built with."""
         return self.model_options or ()
+
+    def reading_options(self) -> dict[str, Any]:
+        """How the data are read, beyond what all studies say."""
+        return {}
 
     def require_at_least(self, low: int, *names: str) -> None:
         """Raise UsageError unless each of these options, and ``threads``, is at least so much (or unset)."""

@@ -78,6 +78,18 @@ _STUDIES = {
             source="Lobacheva et al. 2020 (power laws in deep ensembles)",
             options_name="PowerLaws",
         ),
+        Study(
+            name="gradinit",
+            title="Do learned initial scales help more than the compute that they cost, or than one global scale?",
+            source="Zhu et al. 2021 (GradInit), Table 3; Dauphin and Schoenholz 2019 (MetaInit)",
+            options_name="GradInit",
+        ),
+        Study(
+            name="transformer-warmup",
+            title="Can a post-norm transformer be trained without warm-up, if its initial scales are learned?",
+            source="Zhu et al. 2021 (GradInit), on translation; Vaswani et al. 2017 (warm-up)",
+            options_name="TransformerWarmup",
+        ),
     )
 }
 DEFAULT = "initial-values"

@@ -72,6 +72,15 @@ def height_interval(
     return max(student[0], lowest * ((1 - level) / 2) ** (1 / len(found))), min(max(student[1], 0.0), most)
 
 
+def share_interval(hits: int, trials: int, level: float = 0.95) -> Interval | None:
+    """Clopper and Pearson's exact interval of a share (1934); None for no trials."""
+    if trials < 1:
+        return None
+    low = 0.0 if hits == 0 else float(stats.beta.ppf((1 - level) / 2, hits, trials - hits + 1))
+    high = 1.0 if hits == trials else float(stats.beta.ppf((1 + level) / 2, hits + 1, trials - hits))
+    return low, high
+
+
 def deviation_interval(values: ArrayLike, level: float = 0.95) -> Interval | None:
     """Chi-square interval of the standard deviation of normal values; None for fewer than two."""
     found = np.asarray(values, dtype=np.float64)

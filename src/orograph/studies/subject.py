@@ -59,6 +59,7 @@ class Subject:
             "train_size": options.train_size,
             "test_size": options.test_size,
             "seed": options.seed,
+            **options.reading_options(),
         }
         context = {"root": options.data_root}
         data = load_data({**wanted, "fingerprint": ""}, context)
@@ -68,15 +69,16 @@ class Subject:
             raise UsageError(f"a study needs at least {_FEWEST} training and as many test examples, not {found}")
         if data.classes == 1:
             raise UsageError(f"{options.data} has one class, which every network gets right; choose other data")
-        model = build(options.model, data, seed=0, **extra)
-        _try_together(model, data, options.model)
+        name = options.network_name()
+        model = build(name, data, seed=0, **extra)
+        _try_together(model, data, name)
         weights = Weights.of(model)
         return cls(
             data={**wanted, "fingerprint": data.fingerprint},
             model={
-                "name": options.model,
+                "name": name,
                 "options": extra,
-                "source": source_hash(options.model) if is_reference(options.model) else "",
+                "source": source_hash(name) if is_reference(name) else "",
             },
             device=resolve_device(options.device).type,
             train_examples=len(data.train),
@@ -85,7 +87,7 @@ class Subject:
             unseen_classes=data.unseen_classes,
             parameters=len(weights),
             has_batchnorm=any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules()),
-            images=len(getattr(data, "input_shape", None) or ()) == _IMAGE_DIMENSIONS,
+            images=_shows_images(data),
             context=context,
         )
 
@@ -109,7 +111,7 @@ def load_data(arguments: dict[str, Any], context: dict[str, Any]) -> Data:
 
     Raises UsageError where they have changed since the study was planned.
     """
-    wanted = {name: arguments[name] for name in ("source", "train_size", "test_size", "seed")}
+    wanted = {name: value for name, value in arguments.items() if name != "fingerprint"}
     data = _load(json.dumps(wanted), json.dumps(context))
     if arguments["fingerprint"] and data.fingerprint != arguments["fingerprint"]:
         raise UsageError(f"the data {arguments['source']!r} changed while the study ran; run it again")
@@ -119,13 +121,15 @@ def load_data(arguments: dict[str, Any], context: dict[str, Any]) -> Data:
 @lru_cache(maxsize=2)
 def _load(wanted: str, context: str) -> Data:
     arguments, where = json.loads(wanted), json.loads(context)
-    return load(
-        arguments["source"],
-        train_size=arguments["train_size"],
-        test_size=arguments["test_size"],
-        seed=arguments["seed"],
-        root=where["root"],
-    )
+    return load(arguments.pop("source"), **arguments, root=where["root"])
+
+
+def _shows_images(data: Data) -> bool:
+    """Whether an example is a picture; sentences and dictionaries have no shape to ask for."""
+    try:
+        return len(data.input_shape or ()) == _IMAGE_DIMENSIONS
+    except UsageError:
+        return False
 
 
 def _try_together(model: nn.Module, data: Data, name: str) -> None:

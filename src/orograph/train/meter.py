@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from orograph.basics.errors import TaskError
+from orograph.basics.errors import Diverged
 
 _FOLD = 256  # steps whose tensors are kept before they are summed up
 
@@ -89,9 +89,9 @@ class Meter:
         return table
 
 
-def diverged(step: int, what: str) -> TaskError:
+def diverged(step: int, what: str) -> Diverged:
     """The error of a training run whose numbers ran away at step ``step`` (from 1)."""
-    return TaskError(
+    return Diverged(
         f"training diverged at step {step} ({what}); lower lr, add warmup or set clip_norm "
         "(checkpoints written before it are kept)"
     )
