@@ -1,6 +1,6 @@
 """The picture of the doctor in the README: what layers put out, and their gradients, over the steps of a healthy run.
 
-    python examples/doctor_picture.py docs/images/doctor.png
+python examples/doctor_picture.py docs/images/doctor.png
 """
 
 from __future__ import annotations
