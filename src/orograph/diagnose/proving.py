@@ -37,20 +37,34 @@ _SPECIAL = (
     "O01",
     "O03",
 )
-_MOST = 8  # times the length of one run that all proofs together may take
+_MOST = 4  # times the length of one run that all proofs together may take
+_LEAST = 20  # steps of a proof, however slow the network is
+_ENOUGH = 0.5  # quality beyond which no other strength of a change is tried
 
 
 class Proving:
     """Runs changed copies, each once, and judges suspicions by them."""
 
     def __init__(self, chart: Chart, probe: Sequence[Any], steps: int, seconds: float, seed: int) -> None:
-        self.chart, self.probe, self.steps, self.seed = chart, probe, max(steps, 20), seed
+        self.chart, self.probe, self.seed = chart, probe, seed
+        self.steps = max(steps, _LEAST)
+        run = chart.run
+        if run is not None and run.losses and run.seconds > 0:
+            # Half the time of the run for each proof: it has to do as well with fewer steps.
+            affordable = int(0.5 * seconds * len(run.losses) / run.seconds)
+            self.steps = max(min(self.steps, affordable), _LEAST)
         self._deadline = perf_counter() + _MOST * seconds
         self._runs: dict[str, Run | None] = {}
 
     def findings(self, suspicions: Sequence[Suspicion]) -> list[Finding]:
         """What is left of the suspicions, root causes first, each with its trial."""
-        judged = [(one, trial) for one in suspicions if (trial := self._judge(one)) is not None]
+        judged: list[tuple[Suspicion, Trial]] = []
+        for one in suspicions:
+            if one.needs == "proof" and any(one.id == other.id and _cures(trial) for other, trial in judged):
+                continue
+            trial = self._judge(one)
+            if trial is not None:
+                judged.append((one, trial))
         judged = _best_of_each(judged)
         certain = [pair for pair in judged if pair[0].needs == "nothing" and _alarming(pair[0])]
         proved = [pair for pair in judged if pair[1].outcome == "verified"]
@@ -186,6 +200,10 @@ def _cured(id: str, what: str, edit: Edit) -> Suspicion:
 
 def _alarming(one: Suspicion) -> bool:
     return one.severity in ("critical", "warning")
+
+
+def _cures(trial: Trial) -> bool:
+    return trial.outcome == "verified" and trial.after >= _ENOUGH
 
 
 def _well(chart: Chart, one: Suspicion) -> bool:
