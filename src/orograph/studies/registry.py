@@ -78,6 +78,12 @@ _STUDIES = {
             source="Lobacheva et al. 2020 (power laws in deep ensembles)",
             options_name="PowerLaws",
         ),
+        Study(
+            name="vgg-from-scratch",
+            title="Which initial values let deep VGGs train from scratch, and which call everything one class?",
+            source="Document 003, a write-up of training VGG from scratch; Simonyan & Zisserman 2015",
+            options_name="VggFromScratch",
+        ),
     )
 }
 DEFAULT = "initial-values"
