@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from orograph.basics.words import counted
 from orograph.execute import Outcome
-from orograph.results import StudyResult, Table
+from orograph.results import StudyResult
 from orograph.studies.conclusion import Conclusion
 from orograph.studies.subject import Subject
 from orograph.studies.vgg_from_scratch import arms as configurations
@@ -67,7 +67,9 @@ class _Conclusion(Conclusion):
             f"A run learns whose test accuracy makes up for {o.margin:.0%} of what the most frequent class leaves "
             f"wrong; it calls one class where {o.one_class:.0%} of the answers are one.",
         ]
-        if not all(map(self.learns, self.sources)):
+        if not any(self.learns(run) for arm in arms(o) for run in self.trials(arm)):
+            found.append("No run learned, so verdicts say little: train longer, or choose other data.")
+        elif not all(map(self.learns, self.sources)):
             found.append("The A whose layers were transplanted did not learn with every seed.")
         return tuple(found)
 
@@ -76,7 +78,7 @@ class _Conclusion(Conclusion):
     def decide(self) -> None:
         o = self.options
         normal, graft = configurations.normal(o), configurations.grafted_normal(o)
-        add = self.claims.append
+        add, one = self.claims.append, 1 / self.subject.test_examples
         for decided, start, nets, test in (
             (claims.normal_everywhere, normal, "ABD", self.calls_one),
             (claims.small_middle, between(o.small_middle), "BD", self.calls_one),
@@ -90,17 +92,17 @@ class _Conclusion(Conclusion):
         add(claims.no_cure(o.large_middle, [self.collapses(run) for run in runs], self.told(runs)))
         runs = self.runs(GLOROT, "AB")
         add(claims.glorot_shallow([self.learns(run) for run in runs], self.told(runs)))
-        add(claims.glorot_deep(*self.against(self.runs(GLOROT, "B"), self.runs(GLOROT, "D"))))
+        add(claims.glorot_deep(*self.against(self.runs(GLOROT, "B"), self.runs(GLOROT, "D")), one))
         low, high = self.runs(HE, "D"), self.runs(HE, "D", lr=o.high_lr)
         clipped = self.runs(HE, "D", o.clips[0], o.high_lr)
-        add(claims.cliff(o.high_lr, *self.against(low, high)))
-        add(claims.saved(o.clips[0], o.high_lr, *self.against(clipped, high)))
-        source = float(np.mean([self.accuracy(one) for one in self.sources]))
+        add(claims.cliff(o.high_lr, *self.against(low, high), one))
+        add(claims.saved(o.clips[0], o.high_lr, *self.against(clipped, high), one))
+        source = float(np.mean([self.accuracy(run) for run in self.sources]))
         taught = all(map(self.learns, self.sources))
         differences, note = self.against(self.runs(GRAFTED, "D"), self.runs(GLOROT, "D"))
-        add(claims.transplant(differences, source, taught, note))
+        add(claims.transplant(differences, note, one, source=source, taught=taught))
         differences, note = self.against(self.runs(graft, "D"), self.runs(normal, "D"))
-        add(claims.transplant_normal(o.normal, differences, source, taught, note))
+        add(claims.transplant_normal(o.normal, differences, note, one, source=source, taught=taught))
         add(self.floor())
 
     def floor(self) -> Any:
@@ -146,23 +148,20 @@ class _Conclusion(Conclusion):
         self.section("The initial values", text, tables=(drawn_table(first),))
 
     def layers(self) -> None:
-        names, tables = [], list[Table]()
+        names = []
         for net in ("B", "D"):
-            for when, words in (("start", "at the start"), ("early", f"after {self.options.early} steps")):
-                found = {
-                    arm.start.name: self.trials(arm)
-                    for arm in arms(self.options)
-                    if arm.net == net and arm.clip is None and arm.lr == self.options.train.lr
-                }
+            low = [arm for arm in arms(self.options) if arm.net == net and arm.lr == self.options.train.lr]
+            found = {arm.start.name: self.trials(arm) for arm in low if arm.clip is None}
+            for early, words in ((False, "at the start"), (True, f"after {self.options.early} steps")):
                 name = f"layers of {net} {words}"
-                self.shown[name] = profiles(found, when, self.provenance())
+                self.shown[name] = profiles(found, self.provenance(), early=early)
                 names.append(name)
         text = (
             "Without biases the loss of a net of ReLU layers depends on the product of its layers, so at the start "
             "the scalar product of weights and gradient is one number for all layers: their gradients rise and fall "
             "together, and it is their common level that tells starts apart. Runs that diverged have no second figure."
         )
-        self.section("Layer by layer", text, names, [_READ] * len(names), tuple(tables))
+        self.section("Layer by layer", text, names, [_READ] * len(names))
 
     # -- pieces --------------------------------------------------------------------------------------------------
 
@@ -211,5 +210,5 @@ class _Conclusion(Conclusion):
 
 def _decades(runs: Sequence[Trial]) -> list[float]:
     """Gradients that are zero count as the smallest number there is: a net that passes nothing on has the least."""
-    smallest: Callable[[float], float] = lambda value: max(value, float(np.finfo(np.float32).tiny))  # noqa: E731
-    return [float(np.log10(smallest(run.floor))) for run in runs]
+    least = float(np.finfo(np.float32).tiny)
+    return [float(np.log10(max(run.floor, least))) for run in runs]

@@ -72,7 +72,7 @@ def answers(model: nn.Module, inputs: Tensor, *, size: int = 256) -> Tensor:
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
-        return torch.cat([model(part.to(place)).float().cpu() for part in inputs.split(size)])
+        return torch.cat([model(part.to(place)).float().cpu() for part in torch.split(inputs, size)])
     finally:
         for module, training in modes:
             module.training = training

@@ -11,9 +11,7 @@ from orograph.train.recipe import Recipe
 
 
 def _training() -> Recipe:
-    return Recipe(
-        epochs=13, batch_size=64, lr=0.01, momentum=0.9, weight_decay=5e-4, schedule="constant", measure_every=2.0
-    )
+    return Recipe(epochs=13, batch_size=64, lr=0.01, schedule="constant", measure_every=3.0, precision="auto")
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ class VggFromScratch(CommonOptions):
     """Norms that gradients are clipped to, ascending; the first is the one that should save a net from a cliff."""
     high_lr: float = 0.1
     """The learning rate at which D falls off a cliff."""
-    source_epochs: float = 26
+    source_epochs: float = 20
     """Epochs that A is trained for before its layers are transplanted."""
     early: int = 50
     """Steps after which layers are looked at again."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,13 +11,11 @@ from orograph.results import Comparison, Provenance, Series
 from orograph.studies.vgg_from_scratch.trial import QUANTITIES, Trial
 
 
-def profiles(
-    trials: Mapping[str, Sequence[Trial]], when: Literal["start", "early"], provenance: Provenance
-) -> Comparison:
+def profiles(trials: Mapping[str, Sequence[Trial]], provenance: Provenance, *, early: bool) -> Comparison:
     """A curve over layers for each start, the median over its seeds; starts of which nothing is known are left out."""
     series = {}
     for name, runs in trials.items():
-        values = _median(np.stack([run.start if when == "start" else run.early for run in runs]))
+        values = _median(np.stack([run.early if early else run.start for run in runs]))
         values[:2][values[:2] <= 0] = np.nan  # drawn on logarithmic axes, which have no zero
         if np.isfinite(values).any():
             series[name] = Series(np.arange(1.0, values.shape[1] + 1), values, labels=runs[0].layers)
