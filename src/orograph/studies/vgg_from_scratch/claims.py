@@ -186,7 +186,8 @@ def gradient_floor(learning: Sequence[float], failing: Sequence[float], note: st
         measured=measured,
         interval=interval,
         unit="decades between the means of the smallest over layers of the largest gradient entry, before step 1",
-        rule=f"difference above 0 (95 % Welch interval over {len(learning)} runs that learn and {len(failing)} others)",
+        rule=f"difference above 0 (95 % Welch interval over {len(learning)} runs that learn and {len(failing)} "
+        "others, taken as independent)",
         verdict=above(measured, interval, 0.0),
         note=note if interval else f"{note} An interval needs two runs of either kind.".strip(),
     )

@@ -18,7 +18,8 @@ def profiles(trials: Mapping[str, Sequence[Trial]], provenance: Provenance, *, e
         values = _median(np.stack([run.early if early else run.start for run in runs]))
         values[:2][values[:2] <= 0] = np.nan  # drawn on logarithmic axes, which have no zero
         if np.isfinite(values).any():
-            series[name] = Series(np.arange(1.0, values.shape[1] + 1), values, labels=runs[0].layers)
+            short = name.replace("ends of a trained A", "A's ends")  # legends are narrow
+            series[short] = Series(np.arange(1.0, values.shape[1] + 1), values, labels=runs[0].layers)
     return Comparison(
         across="layer with weights, counted from the image",
         quantities=QUANTITIES,

@@ -11,12 +11,9 @@ from numpy.typing import NDArray
 from orograph.results.result import Result
 
 Ending = Literal["learns", "one class", "diverged", "between"]
-QUANTITIES = (
-    "standard deviation of a layer's outputs",
-    "largest entry of a weight's gradient",
-    "dead units (share of a layer's)",
-    "r, the share of a layer's spread that lies between images",
-)
+# A layer's outputs, the largest entry of its weights' gradient, the dead units of the activation behind it, and the share
+# of its outputs' spread that lies between images.
+QUANTITIES = ("std of outputs", "largest gradient", "dead units (share)", "r, between images")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
