@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from orograph.results.result import Result
 
 Ending = Literal["learns", "one class", "diverged", "between"]
-# Of a layer: its outputs, the largest entry of its weights' gradient, the dead units of the activation behind it, and the
+# Of a layer: its outputs, the largest entry of its gradient, the dead units of the activation behind it, and the
 # share of its outputs' spread that lies between images.
 QUANTITIES = ("std of outputs", "largest gradient", "dead units (share)", "r, between images")
 
