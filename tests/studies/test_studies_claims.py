@@ -207,7 +207,7 @@ def test_the_rise_of_accuracy_is_measured_from_the_chord_between_the_networks():
 def test_the_welch_interval_is_scipys():
     a, b = [0.5, 0.7, 0.6, 0.65], [0.1, 0.3, 0.15]
     wanted = stats.ttest_ind(a, b, equal_var=False).confidence_interval()
-    assert claims._difference_interval(a, b) == pytest.approx((wanted.low, wanted.high))
+    assert statistics.welch_interval(a, b) == pytest.approx((wanted.low, wanted.high))
 
 
 def test_three_equal_heights_are_known_no_better_than_to_one_example():

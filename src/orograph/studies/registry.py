@@ -90,6 +90,12 @@ _STUDIES = {
             source="Zhu et al. 2021 (GradInit), on translation; Vaswani et al. 2017 (warm-up)",
             options_name="TransformerWarmup",
         ),
+        Study(
+            name="vgg-from-scratch",
+            title="Which initial values let deep VGGs train from scratch, and which call everything one class?",
+            source="Document 003, a write-up of training VGG from scratch; Simonyan & Zisserman 2015",
+            options_name="VggFromScratch",
+        ),
     )
 }
 DEFAULT = "initial-values"

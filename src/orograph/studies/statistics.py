@@ -72,15 +72,6 @@ def height_interval(
     return max(student[0], lowest * ((1 - level) / 2) ** (1 / len(found))), min(max(student[1], 0.0), most)
 
 
-def share_interval(hits: int, trials: int, level: float = 0.95) -> Interval | None:
-    """Clopper and Pearson's exact interval of a share (1934); None for no trials."""
-    if trials < 1:
-        return None
-    low = 0.0 if hits == 0 else float(stats.beta.ppf((1 - level) / 2, hits, trials - hits + 1))
-    high = 1.0 if hits == trials else float(stats.beta.ppf((1 + level) / 2, hits + 1, trials - hits))
-    return low, high
-
-
 def deviation_interval(values: ArrayLike, level: float = 0.95) -> Interval | None:
     """Chi-square interval of the standard deviation of normal values; None for fewer than two."""
     found = np.asarray(values, dtype=np.float64)
@@ -90,6 +81,29 @@ def deviation_interval(values: ArrayLike, level: float = 0.95) -> Interval | Non
     total = free * float(found.var(ddof=1))
     low, high = (float(stats.chi2.ppf(p, free)) for p in ((1 + level) / 2, (1 - level) / 2))
     return (total / low) ** 0.5, (total / high) ** 0.5
+
+
+def share_interval(count: int, total: int, level: float = 0.95) -> Interval | None:
+    """Exact binomial interval of a share, ``count`` of ``total`` (Clopper and Pearson 1934); None for none at all."""
+    if total < 1:
+        return None
+    found = stats.binomtest(count, total).proportion_ci(level, method="exact")
+    return float(found.low), float(found.high)
+
+
+def welch_interval(first: ArrayLike, second: ArrayLike, level: float = 0.95) -> Interval | None:
+    """Interval of the difference of two means, ``first`` less ``second``, of unlike spreads (Welch 1947); None for
+    fewer than two finite values in either."""
+    a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    if min(len(a), len(b)) < 2 or not (np.isfinite(a).all() and np.isfinite(b).all()):
+        return None
+    va, vb = a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)
+    difference = float(a.mean() - b.mean())
+    if va + vb == 0:
+        return difference, difference
+    free = (va + vb) ** 2 / (va**2 / (len(a) - 1) + vb**2 / (len(b) - 1))
+    reach = float(stats.t.ppf((1 + level) / 2, free) * (va + vb) ** 0.5)
+    return difference - reach, difference + reach
 
 
 def jackknife_interval(

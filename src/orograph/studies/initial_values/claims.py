@@ -22,6 +22,7 @@ from orograph.studies.statistics import (
     finite_mean,
     height_interval,
     jackknife_interval,
+    welch_interval,
 )
 
 _EQUAL_ACCURACY = 0.01
@@ -111,7 +112,7 @@ def shallower(different: Mapping[str, Line], same: Mapping[str, Line]) -> Claim:
     """The ravines between networks of one start are less deep than between those of different starts."""
     deep, flat = error_barriers(different), error_barriers(same)
     measured = finite_mean(deep) - finite_mean(flat)
-    interval = _difference_interval(deep, flat)
+    interval = welch_interval(deep, flat)
     return Claim(
         id="same-start-shallower",
         statement="The ravines are less deep between networks of one start than between those of different starts.",
@@ -184,18 +185,3 @@ def _variation(found: Distances, chosen: NDArray[np.int64]) -> float:
 
 def _nonnegative(interval: Interval | None) -> Interval | None:
     return None if interval is None else (max(interval[0], 0.0), max(interval[1], 0.0))
-
-
-def _difference_interval(first: Sequence[float], second: Sequence[float]) -> Interval | None:
-    if min(len(first), len(second)) < 2:
-        return None
-    from scipy import stats
-
-    a, b = np.asarray(first), np.asarray(second)
-    va, vb = a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)
-    difference = float(a.mean() - b.mean())
-    if va + vb == 0:
-        return difference, difference
-    free = (va + vb) ** 2 / (va**2 / (len(a) - 1) + vb**2 / (len(b) - 1))
-    reach = float(stats.t.ppf(0.975, free) * (va + vb) ** 0.5)
-    return difference - reach, difference + reach
