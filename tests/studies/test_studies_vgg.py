@@ -28,7 +28,7 @@ from orograph.studies.vgg_from_scratch.layers import look, weighty
 from orograph.studies.vgg_from_scratch.networks import vgg
 from orograph.studies.vgg_from_scratch.options import VggFromScratch
 from orograph.studies.vgg_from_scratch.tasks import begin
-from orograph.studies.vgg_from_scratch.trial import QUANTITIES, Trial
+from orograph.studies.vgg_from_scratch.trial import QUANTITIES, FromScratch
 
 TINY = {
     "width": 0.03,
@@ -155,7 +155,7 @@ def test_at_the_start_weights_and_gradient_have_one_scalar_product_in_all_layers
 
 def trial(accuracy=0.5, top=0.2, *, diverged=False):
     nothing = np.full((4, 2), np.nan)
-    return Trial(
+    return FromScratch(
         name="", scheme="", layers=("a", "b"), drawn=np.ones(2), copied=(), start=nothing, early=nothing,
         accuracy=accuracy, most=0.2, top=top, ratio=1.0, diverged=diverged, provenance=Provenance(),
     )  # fmt: skip

@@ -20,7 +20,7 @@ from orograph.studies.vgg_from_scratch.options import VggFromScratch
 from orograph.studies.vgg_from_scratch.plan import source_of, trial_of
 from orograph.studies.vgg_from_scratch.profiles import profiles
 from orograph.studies.vgg_from_scratch.tables import drawn_table, outcome_table
-from orograph.studies.vgg_from_scratch.trial import Trial
+from orograph.studies.vgg_from_scratch.trial import FromScratch
 
 _READ = (
     "Layers from the image to the logits. A line that falls steeply loses the signal (above) and, with it, what the "
@@ -124,7 +124,7 @@ class _Conclusion(Conclusion):
 
     def outcomes(self) -> None:
         o = self.options
-        rows: dict[str, tuple[str, float, Sequence[Trial]]] = {}
+        rows: dict[str, tuple[str, float, Sequence[FromScratch]]] = {}
         source = f"A: {GLOROT.name}, {counted(o.source_epochs, 'epoch')}, for its layers"
         rows[source] = ("A", o.train.lr, self.sources)
         for arm in arms(o):
@@ -170,37 +170,37 @@ class _Conclusion(Conclusion):
         return range(1, self.options.repeats + 1)
 
     @property
-    def sources(self) -> list[Trial]:
+    def sources(self) -> list[FromScratch]:
         """The trained A of each seed."""
-        return [self.find(source_of(repeat), Trial) for repeat in self.repeats]
+        return [self.find(source_of(repeat), FromScratch) for repeat in self.repeats]
 
-    def _trials(self, arm: Arm) -> list[Trial]:
-        return [self.find(trial_of(arm, repeat), Trial) for repeat in self.repeats]
+    def _trials(self, arm: Arm) -> list[FromScratch]:
+        return [self.find(trial_of(arm, repeat), FromScratch) for repeat in self.repeats]
 
-    def runs(self, start: Start, nets: str, clip: float | None = None, lr: float | None = None) -> list[Trial]:
+    def runs(self, start: Start, nets: str, clip: float | None = None, lr: float | None = None) -> list[FromScratch]:
         """All seeds of these nets from a start."""
         rate = self.options.train.lr if lr is None else lr
         return [run for net in nets for run in self.trials(Arm(net, start, rate, clip))]
 
-    def learns(self, run: Trial) -> bool:
+    def learns(self, run: FromScratch) -> bool:
         return run.learns(self.options.margin)
 
-    def calls_one(self, run: Trial) -> bool:
+    def calls_one(self, run: FromScratch) -> bool:
         return run.ending(self.options.margin, self.options.one_class) == "one class"
 
-    def collapses(self, run: Trial) -> bool:
+    def collapses(self, run: FromScratch) -> bool:
         return run.diverged or self.calls_one(run)
 
-    def accuracy(self, run: Trial) -> float:
+    def accuracy(self, run: FromScratch) -> float:
         """That of the most frequent class where a run diverged: a net of NaN answers no better."""
         return run.most if run.diverged else run.accuracy
 
-    def against(self, these: Sequence[Trial], others: Sequence[Trial]) -> tuple[list[float], str]:
+    def against(self, these: Sequence[FromScratch], others: Sequence[FromScratch]) -> tuple[list[float], str]:
         """Differences of accuracy seed by seed, and both sides in words."""
         differences = [self.accuracy(a) - self.accuracy(b) for a, b in zip(these, others, strict=True)]
         return differences, f"{self.told(these)} Against: {self.told(others)}"
 
-    def told(self, runs: Sequence[Trial]) -> str:
+    def told(self, runs: Sequence[FromScratch]) -> str:
         """How runs came out, e.g. "Learns 5, one class 1; accuracies 0.10 to 0.93."""
         endings = [run.ending(self.options.margin, self.options.one_class) for run in runs]
         counts = ", ".join(f"{word} {endings.count(word)}" for word in dict.fromkeys(endings))
@@ -208,7 +208,7 @@ class _Conclusion(Conclusion):
         return f"{counts[:1].upper()}{counts[1:]}; accuracies {min(reached):.3f} to {max(reached):.3f}."
 
 
-def _decades(runs: Sequence[Trial]) -> list[float]:
+def _decades(runs: Sequence[FromScratch]) -> list[float]:
     """Gradients that are zero count as the smallest number there is: a net that passes nothing on has the least."""
     least = float(np.finfo(np.float32).tiny)
     return [float(np.log10(max(run.floor, least))) for run in runs]

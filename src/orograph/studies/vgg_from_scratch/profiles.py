@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orograph.results import Comparison, Provenance, Series
-from orograph.studies.vgg_from_scratch.trial import QUANTITIES, Trial
+from orograph.studies.vgg_from_scratch.trial import QUANTITIES, FromScratch
 
 
-def profiles(trials: Mapping[str, Sequence[Trial]], provenance: Provenance, *, early: bool) -> Comparison:
+def profiles(trials: Mapping[str, Sequence[FromScratch]], provenance: Provenance, *, early: bool) -> Comparison:
     """A curve over layers for each start, the median over its seeds; starts of which nothing is known are left out."""
     series = {}
     for name, runs in trials.items():

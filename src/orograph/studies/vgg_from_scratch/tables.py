@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from orograph.results import Table
-from orograph.studies.vgg_from_scratch.trial import Trial
+from orograph.studies.vgg_from_scratch.trial import FromScratch
 
 
-def outcome_table(trials: Mapping[str, Sequence[Trial]], ending: Callable[[Trial], str]) -> Table:
+def outcome_table(trials: Mapping[str, Sequence[FromScratch]], ending: Callable[[FromScratch], str]) -> Table:
     """A row for each configuration: endings of its runs, means over those that did not diverge."""
     rows: list[tuple[Any, ...]] = []
     for name, runs in trials.items():
@@ -35,7 +35,7 @@ def outcome_table(trials: Mapping[str, Sequence[Trial]], ending: Callable[[Trial
     return Table("All configurations", columns, tuple(rows), "Means over seeds that have a figure; - where none has.")
 
 
-def drawn_table(first: Mapping[str, Trial]) -> Table:
+def drawn_table(first: Mapping[str, FromScratch]) -> Table:
     """A row for each layer of one net, a column for each start: the standard deviation of what was drawn."""
     columns = ("layer", *first)
     rows = []
@@ -45,11 +45,11 @@ def drawn_table(first: Mapping[str, Trial]) -> Table:
     return Table("Standard deviations of D's weights", columns, tuple(rows))
 
 
-def _floor(run: Trial) -> float:
+def _floor(run: FromScratch) -> float:
     return float(np.nanmin(run.early[1])) if np.isfinite(run.early[1]).any() else float("nan")
 
 
-def _dead(run: Trial) -> float:
+def _dead(run: FromScratch) -> float:
     return float(np.nanmax(run.early[2])) if np.isfinite(run.early[2]).any() else float("nan")
 
 

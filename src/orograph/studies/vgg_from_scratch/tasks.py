@@ -19,7 +19,7 @@ from orograph.results import Cost, Provenance
 from orograph.studies.options import build as build_options
 from orograph.studies.subject import load_data
 from orograph.studies.vgg_from_scratch.layers import answers, look, weighty
-from orograph.studies.vgg_from_scratch.trial import QUANTITIES, Trial
+from orograph.studies.vgg_from_scratch.trial import QUANTITIES, FromScratch
 from orograph.train import Recipe, Streams, fit
 from orograph.weights import Weights
 
@@ -27,7 +27,7 @@ Files = dict[str, Path]
 
 
 def train_arm(context: TaskContext) -> Files:
-    """Train one net from one start: output ``result``, a Trial; where ``keep`` asks for it, ``weights`` at the end.
+    """Train one net from one start: output ``result``, a FromScratch; where ``keep`` asks for it, ``weights`` at the end.
 
     A run that diverges is a result like any other, not a failed task.
     """
@@ -62,7 +62,7 @@ def train_arm(context: TaskContext) -> Files:
     except TaskError:  # fit says so where the loss or the weights are no longer finite
         diverged = True
     inputs, targets = _pair(data, "test", None)
-    found = Trial(
+    found = FromScratch(
         name=arguments["name"],
         scheme=arguments["scheme"],
         layers=tuple(name.rpartition(".")[2] for name, _ in weighty(model)),

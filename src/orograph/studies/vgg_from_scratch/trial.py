@@ -17,7 +17,7 @@ QUANTITIES = ("std of outputs", "largest gradient", "dead units (share)", "r, be
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Trial(Result):
+class FromScratch(Result):
     """One net trained from one start.
 
     Attributes
