@@ -27,7 +27,7 @@ Files = dict[str, Path]
 
 
 def train_arm(context: TaskContext) -> Files:
-    """Train one net from one start: output ``result``, a FromScratch; where ``keep`` asks for it, ``weights`` at the end.
+    """Train one net from one start: output ``result``; where ``keep`` asks for it, ``weights`` at the end.
 
     A run that diverges is a result like any other, not a failed task.
     """
