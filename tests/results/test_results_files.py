@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pickle
 import sys
@@ -180,3 +181,11 @@ def test_without_the_extra_the_error_names_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "xarray", None)
     with pytest.raises(UsageError, match="xarray"):
         sample.line().to_xarray()
+
+
+def test_two_records_of_one_name_are_refused():
+    """A file knows a class by its name, so the second would keep the first from being read back."""
+    with pytest.raises(TypeError, match="called Line already"):
+        dataclasses.make_dataclass(
+            "Line", [], bases=(Result,), frozen=True, kw_only=True, namespace={"__module__": "mine"}
+        )

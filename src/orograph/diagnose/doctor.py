@@ -25,7 +25,7 @@ from orograph.diagnose.patient import Patient, Step, gather
 from orograph.diagnose.probe import look_at
 from orograph.diagnose.proving import Proving
 from orograph.diagnose.rules_data import data
-from orograph.diagnose.rules_data import loss as loss_rules
+from orograph.diagnose.rules_loss import loss as loss_rules
 from orograph.diagnose.rules_run import running, update_sizes
 from orograph.diagnose.rules_start import architecture, start
 from orograph.diagnose.rules_wiring import wiring

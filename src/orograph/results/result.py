@@ -35,8 +35,16 @@ _T = TypeVar("_T")
 
 def record(cls: type[_T]) -> type[_T]:
     """Register a dataclass, so that it may stand inside a saved result."""
-    _RECORDS[cls.__name__] = cls
+    _register(cls)
     return cls
+
+
+def _register(cls: type) -> None:
+    """Files know a class by its name alone, so of two with one name only the later could be read back."""
+    held = _RECORDS.get(cls.__name__, cls)
+    if held.__module__ != cls.__module__:
+        raise TypeError(f"{held.__module__} has a record called {cls.__name__} already; give this one another name")
+    _RECORDS[cls.__name__] = cls
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -49,7 +57,7 @@ class Result(ABC):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        _RECORDS[cls.__name__] = cls
+        _register(cls)
 
     def save(self, path: str | Path) -> Path:
         """Write this result to ``path`` (``.npz`` is appended where missing) in one step; returns the path."""

@@ -1,0 +1,270 @@
+"""The loss: by which formula outputs and targets are compared, and whether the outputs can get there."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from orograph.diagnose import edits
+from orograph.diagnose.chart import Chart, Suspicion
+from orograph.diagnose.losses import parts_of
+from orograph.diagnose.task import flat_outputs
+from orograph.diagnose.thresholds import threshold
+from orograph.results.diagnosis import Evidence
+
+_SQUASHING = (nn.Sigmoid, nn.Tanh, nn.ReLU, nn.Softmax, nn.Hardtanh, nn.ReLU6, nn.Softplus)
+
+
+def loss(chart: Chart) -> Iterator[Suspicion]:
+    """What is wrong with the loss."""
+    task, outputs = chart.probe.task, chart.probe.outputs
+    flat = None if outputs is None else _flat(chart, outputs)
+    if task.kind in ("classes", "binary"):
+        yield from _probabilities(chart, flat)
+    if task.kind == "classes" and flat is not None:
+        yield from _clipped(chart, flat)
+    if task.kind == "numbers":
+        yield from _reach(chart, flat)
+        if "every output with every target" in task.form or _broadcast(chart):
+            yield Suspicion(
+                "L05",
+                "every output is compared with every target",
+                "critical",
+                0.97,
+                f"outputs of shape {task.output_shape} and targets of shape {task.target_shape} are broadcast against "
+                "each other, so the best answer is the mean of all targets",
+                "give both the same shape",
+                "loss = criterion(model(x).squeeze(1), y)",
+                explains=("D05", "O02", "O00"),
+                edit=edits.other_loss("squared error of pairs", edits.squared_error_of_pairs),
+            )
+    yield from _reduction(chart)
+    yield from _direction(chart)
+
+
+def _probabilities(chart: Chart, flat: Tensor | None) -> Iterator[Suspicion]:
+    task = chart.probe.task
+    of_logits = task.form in ("cross-entropy", "binary cross-entropy of logits") or "smoothing" in task.form
+    rows = columns = inside = False
+    if flat is not None and flat.shape[0] > 1:
+        positive = bool((flat >= 0).all())
+        rows = positive and flat.shape[1] > 1 and bool(((flat.sum(1) - 1).abs() < 1e-4).all())
+        columns = positive and not rows and flat.shape[0] > 2 and _sums_over_batch(chart)
+        last = _last_kind(chart)
+        inside = last == "Sigmoid" and positive and bool((flat <= 1).all())
+    if columns:
+        yield Suspicion(
+            "L10",
+            "softmax runs over the batch instead of the classes",
+            "critical",
+            0.95,
+            "the outputs of one class add up to 1 over the examples",
+            "leave softmax to the loss; where it is needed, name the axis of the classes",
+            "probabilities = logits.softmax(dim=1)",
+            stage=1,
+            explains=("W09", "L01", "O00"),
+            edit=edits.without(nn.Softmax, "no softmax in the network"),
+        )
+    elif ((rows or inside) and of_logits) or task.form.endswith(("of softmax", "of sigmoid")):
+        what = "sigmoid" if inside or task.form.endswith("of sigmoid") else "softmax"
+        fix = (
+            edits.other_loss("cross-entropy of logits", edits.cross_entropy)
+            if task.form.endswith(("of softmax", "of sigmoid")) and task.kind == "classes"
+            else edits.other_loss("log of the probabilities", edits.log_of_probabilities)
+            if rows
+            else edits.without(nn.Sigmoid, "no sigmoid at the end", last=True)
+        )
+        yield Suspicion(
+            "L01",
+            "probabilities go into a loss that expects logits",
+            "critical",
+            0.97,
+            f"the loss applies its own {what}, and the network (or the call) has applied one before: gradients vanish",
+            f"return logits, without {what}; apply it only to read off probabilities",
+            "return self.head(h)                      # logits\nloss = F.cross_entropy(model(x), y)",
+            stage=1,
+            evidence=_sums(flat),
+            explains=("O02", "I01", "I05", "O00", "L02"),
+            limits="log_softmax before cross-entropy, which changes nothing",
+            edit=fix,
+        )
+    elif task.form == "negative log-likelihood" and flat is not None:
+        away = float(torch.logsumexp(flat, 1).abs().max())
+        if away > 1e-2:
+            yield Suspicion(
+                "L11",
+                "negative log-likelihood of numbers that are no logarithms of probabilities",
+                "critical",
+                0.95,
+                "the loss can be lowered without bound by making all outputs large",
+                "use cross-entropy, or log_softmax before this loss",
+                "loss = F.cross_entropy(model(x), y)",
+                stage=1,
+                evidence=(Evidence("largest |logsumexp| of a row", away, 1e-2, "0"),),
+                explains=("L04", "O01", "O00"),
+                edit=edits.other_loss("cross-entropy", edits.cross_entropy),
+            )
+
+
+def _sums(flat: Tensor | None) -> tuple[Evidence, ...]:
+    if flat is None:
+        return ()
+    return (
+        Evidence("smallest output", float(flat.min()), 0.0, "below 0 for logits"),
+        Evidence("mean sum of an example's outputs", float(flat.sum(1).mean()), 1.0),
+    )
+
+
+def _clipped(chart: Chart, flat: Tensor) -> Iterator[Suspicion]:
+    zeros = float((flat == 0).float().mean())
+    some = (flat != 0).any(1)  # rows of zeros alone have another cause
+    mixed = float((flat[some] == 0).float().mean()) if bool(some.any()) else 0.0
+    positive = bool((flat >= 0).all())
+    last = _last_kind(chart)
+    if chart.probe.task.form == "cross-entropy of ReLU" or (
+        positive and (mixed > threshold("clipped_logits") or last == "ReLU")
+    ):
+        yield Suspicion(
+            "L02",
+            "logits are rectified",
+            "critical",
+            0.93,
+            "a ReLU follows the last layer: classes whose logit is zero get no gradient",
+            "end the network with a linear layer",
+            "return self.head(h)      # no activation after it",
+            stage=1,
+            evidence=(Evidence("share of exact zeros among the logits", zeros, threshold("clipped_logits"), "0"),),
+            explains=("I04", "O00"),
+            edit=edits.without(nn.ReLU, "no ReLU at the end", last=True) if last == "ReLU" else None,
+        )
+    elif last in ("Tanh", "Sigmoid") and chart.probe.task.form == "cross-entropy":
+        yield Suspicion(
+            "L02",
+            f"logits are squashed by {last.lower()}",
+            "warning",
+            0.8,
+            "bounded logits cannot become confident, and their gradients vanish at the ends",
+            "end the network with a linear layer",
+            "return self.head(h)      # no activation after it",
+            stage=1,
+            edit=edits.without((nn.Tanh, nn.Sigmoid), "no squashing at the end", last=True),
+            needs="proof",
+        )
+
+
+def _reach(chart: Chart, flat: Tensor | None) -> Iterator[Suspicion]:
+    last = _last_kind(chart)
+    targets = [t for b in chart.patient.batches if isinstance(t := parts_of(b)[1], Tensor) and t.is_floating_point()]
+    if last not in ("Sigmoid", "Tanh", "ReLU", "Softmax") or not targets:
+        return
+    every = torch.cat([t.reshape(-1).float() for t in targets])
+    low, high = {"Sigmoid": (0.0, 1.0), "Softmax": (0.0, 1.0), "Tanh": (-1.0, 1.0)}.get(last, (0.0, math.inf))
+    outside = float(((every < low - 1e-3) | (every > high + 1e-3)).float().mean())
+    if outside > 0.05:
+        yield Suspicion(
+            "L06",
+            f"the network ends in {last.lower()} and cannot reach the targets",
+            "critical",
+            0.95,
+            f"outputs lie in [{low:g}, {high:g}], and {outside:.0%} of the targets do not",
+            "end the network with a linear layer, or scale the targets into this range",
+            "return self.head(h)      # no activation after it",
+            stage=1,
+            evidence=(Evidence("share of targets out of reach", outside, 0.05, "0"),),
+            explains=("I05", "O02", "D08", "I04", "O00"),
+            edit=edits.without(_SQUASHING, "no activation at the end", last=True),
+        )
+
+
+def _broadcast(chart: Chart) -> bool:
+    task = chart.probe.task
+    out, target = task.output_shape, task.target_shape
+    return (
+        len(out) != len(target)
+        and not task.form
+        and len(out) > 0
+        and len(target) > 0
+        and math.prod(out) == math.prod(target)
+        and chart.patient.loss.of_outputs is True
+        and not isinstance(chart.patient.loss.loss, str)
+    )
+
+
+def _reduction(chart: Chart) -> Iterator[Suspicion]:
+    task = chart.probe.task
+    if task.form and math.isfinite(task.times) and task.times > threshold("sum_reduction"):
+        yield Suspicion(
+            "L03",
+            "the loss is a sum over the batch",
+            "warning",
+            0.9,
+            f"loss and gradients are {task.times:.0f} times those of a mean: the learning rate means another thing",
+            "average the loss, or divide the learning rate by that number",
+            "criterion = nn.CrossEntropyLoss()        # reduction='mean'",
+            stage=1,
+            evidence=(Evidence("loss over its mean form", task.times, threshold("sum_reduction"), "1"),),
+            explains=("O01", "O03", "O08", "I02", "O00", "I04"),
+            edit=edits.scaled_loss(1 / task.times),
+            needs="proof",
+        )
+
+
+def _direction(chart: Chart) -> Iterator[Suspicion]:
+    optimizer = chart.patient.optimizer
+    uphill = optimizer is not None and any(group.get("maximize") for group in optimizer.param_groups)
+    run = chart.run
+    opposite = run is not None and run.agreement < -0.5
+    negative = chart.probe.loss < 0 and chart.probe.task.form == "" and chart.probe.task.kind in ("classes", "numbers")
+    reference = chart.probe.task.notes.get("cross-entropy")
+    mirrored = reference is not None and abs(chart.probe.loss + reference) < 2e-3 * abs(reference)
+    if (uphill and chart.probe.loss >= 0) or mirrored or opposite or (negative and chart.fails):
+        yield Suspicion(
+            "L04",
+            "training goes uphill",
+            "critical",
+            0.95 if uphill or mirrored or opposite else 0.6,
+            "the optimiser maximises"
+            if uphill
+            else "the training step follows the gradient of minus the loss"
+            if opposite
+            else "the loss is minus what it should be, so that lower is worse",
+            "minimise the loss: maximize=False, and no minus before it",
+            "loss = F.cross_entropy(model(x), y)",
+            evidence=(Evidence("loss at the start", chart.probe.loss, 0.0, "above 0"),),
+            explains=("O01", "O03", "O08", "O00", "A05"),
+            edit=edits.option("maximize", False)
+            if uphill
+            else edits.ordinary_step()
+            if opposite
+            else edits.scaled_loss(-1.0),
+        )
+
+
+def _flat(chart: Chart, outputs: Tensor) -> Tensor | None:
+    try:
+        return flat_outputs(outputs, chart.patient.batches[0], chart.probe.task.kind)
+    except Exception:
+        return None
+
+
+def _sums_over_batch(chart: Chart) -> bool:
+    outputs = chart.probe.outputs
+    if outputs is None or outputs.dim() < 2:
+        return False
+    return bool(((outputs.detach().float().sum(0) - 1).abs() < 1e-3).all())
+
+
+def _last_kind(chart: Chart) -> str:
+    """The kind of the layer whose output is the network's."""
+    outputs, layers = chart.probe.outputs, chart.probe.layers
+    if outputs is None or not layers:
+        return ""
+    last = layers[-1]
+    x = outputs.detach().float()
+    same = math.isclose(last.mean, float(x.mean()), rel_tol=1e-4, abs_tol=1e-7) and math.isclose(
+        last.std, float(x.std(correction=0)), rel_tol=1e-4, abs_tol=1e-7
+    )
+    return last.kind if same else ""
