@@ -41,6 +41,8 @@ class DoctorOptions(Networks):
     """Steps of the run on a copy."""
     seconds: float = 20.0
     """About how long one run may take."""
+    thorough: bool = False
+    """Take every measurement: learning-rate range, largest Hessian eigenvalue, gradient noise, one-batch overfit."""
     seed: int = 0
     """Seed of the network and of the order of examples."""
     device: str = "auto"
@@ -79,6 +81,7 @@ def main(words: list[str]) -> None:
             steps=options.steps,
             batch_size=options.batch_size,
             seconds=options.seconds,
+            thorough=options.thorough,
             seed=options.seed,
         )
     files = _files(options, found)

@@ -30,9 +30,11 @@ from orograph.diagnose.rules_run import running, update_sizes
 from orograph.diagnose.rules_start import architecture, start
 from orograph.diagnose.rules_wiring import wiring
 from orograph.diagnose.shadow import Run, train
+from orograph.diagnose.signals import Signals
 from orograph.diagnose.thresholds import version
 from orograph.results.diagnosis import Diagnosis, Finding, ParameterReading, StageRecord, Verdict
 from orograph.results.provenance import Provenance
+from orograph.results.signals import Signal
 
 _STEPS = 60
 _MORE = 180
@@ -49,6 +51,7 @@ def doctor(
     steps: int = _STEPS,
     batch_size: int = 64,
     seconds: float = 20.0,
+    thorough: bool = False,
     seed: int = 0,
 ) -> Diagnosis:
     """Examine why ``model`` does not train on ``loader``, or that it does.
@@ -65,6 +68,8 @@ def doctor(
     steps : of the shadow run; it goes on to three times as many where it is too early to tell
     batch_size : where the data are not batches yet
     seconds : about how long one run of steps may take; a slower network is given fewer steps
+    thorough : take every measurement (learning-rate range in two orders, largest Hessian eigenvalue, gradient noise,
+        one-batch overfit), not only those that a suspicion calls for
 
     Returns
     -------
@@ -84,40 +89,46 @@ def doctor(
     with isolated_randomness(seed):
         batches, epoch = gather(loader, _MORE, first.device, first.dtype, seed=seed, size=batch_size)
         patient = Patient(model, batches, patient_loss, optimizer, step, epoch)
-        examination = _Examination(patient, steps, seconds, seed, stages)
+        examination = _Examination(patient, steps, seconds, thorough, seed, stages)
         try:
-            findings, chart = examination.all()
+            findings, signals = examination.all()
+            told = signals.told(thorough)
         except ModelError as error:
             return _failed(error, stages, seed)
-    return _diagnosis(findings, chart, stages, seed)
+    return _diagnosis(findings, signals, told, stages, seed)
 
 
 class _Examination:
     """The stages in order."""
 
-    def __init__(self, patient: Patient, steps: int, seconds: float, seed: int, stages: list[StageRecord]) -> None:
+    def __init__(
+        self, patient: Patient, steps: int, seconds: float, thorough: bool, seed: int, stages: list[StageRecord]
+    ) -> None:
         self.patient, self.steps, self.seconds, self.seed, self.stages = patient, steps, seconds, seed, stages
+        self.thorough = thorough
         self.probe = _probe_batches(patient.batches)
 
-    def all(self) -> tuple[list[Finding], Chart]:
+    def all(self) -> tuple[list[Finding], Signals]:
         with self._stage("one batch"), _copied(self.patient) as made:
             probe = look_at(made, self.patient.batches, self.patient.epoch)
         chart = Chart(self.patient, probe)
         with self._stage("shadow run"):
             chart.run = self._shadow(chart)
+        signals = Signals(chart, seed=self.seed, seconds=self.seconds / 2, orders=2 if self.thorough else 1)
         with self._stage("wiring and rules"):
             suspicions = [*wiring(chart), *data(chart), *loss_rules(chart), *start(chart), *architecture(chart),
-                          *running(chart)]  # fmt: skip
+                          *running(chart, signals)]  # fmt: skip
         with self._stage("proof"), torch.enable_grad():
             proving = Proving(
                 chart,
                 self.probe,
-                max(len(chart.run.losses), self.steps) if chart.run else self.steps,
-                self.seconds,
-                self.seed,
+                signals,
+                steps=max(len(chart.run.losses), self.steps) if chart.run else self.steps,
+                seconds=self.seconds,
+                seed=self.seed,
             )
             findings = proving.findings(suspicions)
-        return findings, chart
+        return findings, signals
 
     def _shadow(self, chart: Chart) -> Run:
         patient = self.patient
@@ -207,7 +218,10 @@ def _failed(error: OrographError, stages: list[StageRecord], seed: int) -> Diagn
     return Diagnosis(findings=(finding,), verdict="not run", stages=tuple(stages), provenance=_provenance(seed, {}))
 
 
-def _diagnosis(findings: list[Finding], chart: Chart, stages: list[StageRecord], seed: int) -> Diagnosis:
+def _diagnosis(
+    findings: list[Finding], signals: Signals, told: tuple[Signal, ...], stages: list[StageRecord], seed: int
+) -> Diagnosis:
+    chart = signals.chart
     run = chart.run
     verdict: Verdict = "not run"
     if run is not None and (run.losses or run.error):
@@ -227,6 +241,8 @@ def _diagnosis(findings: list[Finding], chart: Chart, stages: list[StageRecord],
         parameters=parameters,
         activations=None if run is None else run.series.histograms("outputs"),
         gradients=None if run is None else run.series.histograms("gradients"),
+        signals=told,
+        rates=vars(signals).get("rates"),
         provenance=_provenance(seed, {"steps": 0 if run is None else len(run.losses)}),
     )
 

@@ -143,6 +143,18 @@ def _training(model: nn.Module, args: Any) -> None:
         model.train()
 
 
+def quiet_layers() -> Edit:
+    """Dropout off; norm layers still go by the batch."""
+
+    def change(made: Copy) -> None:
+        made.model.eval()
+        for layer in made.model.modules():
+            if isinstance(layer, nn.modules.batchnorm._NormBase):
+                layer.train()
+
+    return Edit("dropout off", change)
+
+
 def fresh_gradients() -> Edit:
     """``zero_grad`` after every step."""
 

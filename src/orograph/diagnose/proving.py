@@ -14,6 +14,7 @@ from orograph.diagnose import edits
 from orograph.diagnose.chart import Chart, Edit, Suspicion, quality_of
 from orograph.diagnose.rules_data import no_signal, unrelated
 from orograph.diagnose.shadow import Run, train
+from orograph.diagnose.signals import Signals
 from orograph.diagnose.thresholds import threshold
 from orograph.results.diagnosis import Finding, Outcome, Trial
 
@@ -45,8 +46,10 @@ _ENOUGH = 0.5  # quality beyond which no other strength of a change is tried
 class Proving:
     """Runs changed copies, each once, and judges suspicions by them."""
 
-    def __init__(self, chart: Chart, probe: Sequence[Any], steps: int, seconds: float, seed: int) -> None:
-        self.chart, self.probe, self.seed = chart, probe, seed
+    def __init__(
+        self, chart: Chart, probe: Sequence[Any], signals: Signals, *, steps: int, seconds: float, seed: int
+    ) -> None:
+        self.chart, self.probe, self.signals, self.seed = chart, probe, signals, seed
         self.steps = max(steps, _LEAST)
         run = chart.run
         if run is not None and run.losses and run.seconds > 0:
@@ -123,7 +126,7 @@ class Proving:
 
     def _unexplained(self) -> list[tuple[Suspicion, Trial]]:
         """No rule applies, or none helps: change one part at a time and see which change cures."""
-        if no_signal(self.chart) and self._overfits():  # other weights would only learn by heart
+        if no_signal(self.chart) and self.signals.overfit.learns:  # other weights would only learn by heart
             return [(self._not_cured(), Trial(note="no change of the training helps"))]
         ways = (
             ("O00", "the optimiser or the training step", edits.trusted_optimizer()),
@@ -137,7 +140,7 @@ class Proving:
         return [(self._not_cured(), Trial(note="no single change cured it"))]
 
     def _not_cured(self) -> Suspicion:
-        overfits = self._overfits()
+        overfits = self.signals.overfit.learns
         if overfits and no_signal(self.chart):
             run = self.chart.run
             return unrelated(self.chart, float("nan") if run is None else run.unseen)
@@ -161,28 +164,6 @@ class Proving:
             "train longer, or on fewer examples, and look at the loss curve",
             stage=3,
         )
-
-    def _overfits(self) -> bool:
-        """Whether Adam makes some form of the network fit 32 examples."""
-        from orograph.data.structure import batch_length
-        from orograph.initialize.chunks import rows
-
-        patient, chart = self.chart.patient, self.chart
-        batch = patient.batches[0]
-        few = rows(batch, 0, min(batch_length(batch), 32))
-        for edit in (
-            edits.trusted_optimizer(2e-3),
-            edits.both(edits.redrawn(), edits.trusted_optimizer(2e-3)),
-        ):
-            try:
-                with patient.copy(own_step=False) as made:
-                    edit.apply(made)
-                    run = train(made, [few], [few], chart.probe.task, steps=100, seed=self.seed, record=False)
-            except Exception:  # noqa: S112  a change that does not fit this network
-                continue
-            if run.stopped is None and (quality_of(run) > 0.6 or run.end < 0.5 * run.start):
-                return True
-        return False
 
 
 def _cured(id: str, what: str, edit: Edit) -> Suspicion:

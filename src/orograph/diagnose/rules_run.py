@@ -10,11 +10,12 @@ from typing import Any
 from orograph.diagnose import edits
 from orograph.diagnose.chart import Chart, Suspicion
 from orograph.diagnose.shadow import Run
+from orograph.diagnose.signals import Signals
 from orograph.diagnose.thresholds import threshold
 from orograph.results.diagnosis import Evidence
 
 
-def running(chart: Chart) -> Iterator[Suspicion]:
+def running(chart: Chart, signals: Signals) -> Iterator[Suspicion]:
     """What is wrong with the optimisation."""
     run = chart.run
     if run is None or run.error:
@@ -22,7 +23,7 @@ def running(chart: Chart) -> Iterator[Suspicion]:
     yield from _numerics(chart, run)
     yield from _options(chart, run)
     if run.losses and any(run.taken):
-        yield from _lengths(chart, run)
+        yield from _lengths(chart, run, signals)
 
 
 def update_sizes(run: Run) -> dict[str, float]:
@@ -160,7 +161,7 @@ def _options(chart: Chart, run: Run) -> Iterator[Suspicion]:
         )
 
 
-def _lengths(chart: Chart, run: Run) -> Iterator[Suspicion]:
+def _lengths(chart: Chart, run: Run, signals: Signals) -> Iterator[Suspicion]:
     sizes = update_sizes(run)
     kernels = [p.parameter for p in chart.probe.parameters if math.isfinite(p.he_ratio)]
     found = [sizes[name] for name in kernels if name in sizes] or list(sizes.values())
@@ -188,7 +189,7 @@ def _lengths(chart: Chart, run: Run) -> Iterator[Suspicion]:
             needs="proof",
         )
     high = longest > threshold("update_high") or peak > 1 or broke or worse
-    evidence = (
+    evidence: tuple[Evidence, ...] = (
         Evidence(
             "relative change of a layer in a step, largest median", longest, threshold("update_high"), "1e-3 to 2e-2"
         ),
@@ -196,8 +197,15 @@ def _lengths(chart: Chart, run: Run) -> Iterator[Suspicion]:
         Evidence("the same, median over layers and steps", middle, threshold("update_low"), "1e-3 to 2e-2"),
     )
     lr = max((rate for rate in run.lr if math.isfinite(rate)), default=float("nan"))
+    suggested = _suggested(chart, signals)
     if high:
-        for factor in (0.1, 0.01, 0.001, 1e-4):
+        if not chart.trains and (edge := signals.edge) is not None:
+            evidence = (
+                *evidence,
+                Evidence("largest eigenvalue of the Hessian times the rate", edge.product, edge.limit),
+            )
+        shorter = (suggested,) if suggested < 0.5 else ()
+        for factor in (*shorter, 0.1, 0.01, 0.001, 1e-4):
             yield Suspicion(
                 "O01",
                 "the learning rate is too high",
@@ -214,6 +222,11 @@ def _lengths(chart: Chart, run: Run) -> Iterator[Suspicion]:
                 edit=edits.rate(factor),
                 needs="nothing" if broke and peak > 1 and factor == 0.01 else "proof",
             )
+        jumps = tuple(
+            Evidence(f"jump of the loss at step {one.step}", one.height, usual="none, or back within 20 steps")
+            for one in signals.cliffs
+            if one.back is None
+        )
         yield Suspicion(
             "O03",
             "single steps throw the network off a cliff",
@@ -223,13 +236,14 @@ def _lengths(chart: Chart, run: Run) -> Iterator[Suspicion]:
             "clip the gradient's norm at what quiet steps have",
             f"nn.utils.clip_grad_norm_(model.parameters(), {_quiet(run):.2g})",
             stage=2,
-            evidence=evidence,
+            evidence=(*jumps, *evidence),
             explains=("O00",),
             edit=edits.clipped(_quiet(run)),
             needs="proof",
         )
-    elif longest < 3e-3:
-        for factor in (30.0, 1000.0, *((0.003 / longest, 0.0005 / longest) if 0 < longest < 1e-7 else ())):
+    elif longest < 3e-3 or suggested > 3:
+        longer = (suggested,) if suggested > 3 else ()
+        for factor in (*longer, 30.0, 1000.0, *((0.003 / longest, 0.0005 / longest) if 0 < longest < 1e-7 else ())):
             yield Suspicion(
                 "O02",
                 "the learning rate is too low",
@@ -244,6 +258,13 @@ def _lengths(chart: Chart, run: Run) -> Iterator[Suspicion]:
                 edit=edits.rate(factor),
                 needs="proof",
             )
+
+
+def _suggested(chart: Chart, signals: Signals) -> float:
+    """The range test's rate over the one in use, where the network does not train; NaN where it says nothing."""
+    if chart.trains or (found := signals.rates) is None or found.flat or found.lr <= 0:
+        return math.nan
+    return found.tenth / found.lr
 
 
 def _quiet(run: Run) -> float:

@@ -9,8 +9,10 @@ shows as gradients that the optimiser gets beside the fresh ones, clipping as gr
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from time import perf_counter
 from typing import Any
 
@@ -79,6 +81,13 @@ class Run:
     fresh: list[float] = field(default_factory=list)  # quality on batches of the first epoch just before their step
     series: Series = field(default_factory=Series)
     agreement: float = float("nan")  # cosine of the first step's gradient with that of the loss as it was given
+
+    @property
+    def changes(self) -> list[float]:
+        """The median over parameters of the relative change, for each step that the optimiser took."""
+        rows = zip_longest(*self.updates.values(), fillvalue=float("nan"))
+        known = [[one for one in row if math.isfinite(one)] for row in rows]
+        return [statistics.median(row) if row else float("inf") for row in known]
 
     @property
     def start(self) -> float:

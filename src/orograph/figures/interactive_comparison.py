@@ -14,6 +14,7 @@ from orograph.figures.scales import log_padded, whole
 from orograph.results.comparison import Comparison, Series
 from orograph.results.gradient_variance import GradientVariance
 from orograph.results.learned_scales import LearnedScales
+from orograph.results.signals import RateRange
 from orograph.results.workers import Workers
 
 _MARKS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross")
@@ -27,6 +28,11 @@ def _workers(result: Workers) -> Any:
 
 @plotting.register(LearnedScales)
 def _scales(result: LearnedScales) -> Any:
+    return plotting(result.compared())
+
+
+@plotting.register(RateRange)
+def _range(result: RateRange) -> Any:
     return plotting(result.compared())
 
 

@@ -16,6 +16,7 @@ from orograph.figures.scales import log_padded, whole
 from orograph.results.comparison import Comparison
 from orograph.results.gradient_variance import GradientVariance
 from orograph.results.learned_scales import LearnedScales
+from orograph.results.signals import RateRange
 from orograph.results.workers import Workers
 
 if TYPE_CHECKING:
@@ -42,6 +43,11 @@ def _workers(result: Workers, ax: Axes) -> None:
 
 @drawing.register(LearnedScales)
 def _scales(result: LearnedScales, ax: Axes) -> None:
+    drawing(result.compared(), ax)
+
+
+@drawing.register(RateRange)
+def _range(result: RateRange, ax: Axes) -> None:
     drawing(result.compared(), ax)
 
 

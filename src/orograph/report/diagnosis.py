@@ -66,6 +66,8 @@ def _training(result: Diagnosis) -> tuple[Section, ...]:
         panels.append(Panel("activations", "What each layer puts out, over the steps", reading(result.activations)))
     if result.gradients is not None:
         panels.append(Panel("gradients", "The gradient of each parameter, over the steps", reading(result.gradients)))
+    if result.rates is not None:
+        panels.append(Panel("rates", "The loss while the learning rate rises", reading(result.rates)))
     if not panels:
         return ()
     return (Section("How it went", "The user's own steps, on a copy of the network.", tuple(panels)),)
@@ -77,11 +79,16 @@ def _results(result: Diagnosis) -> dict[str, Result]:
         found["activations"] = result.activations
     if result.gradients is not None:
         found["gradients"] = result.gradients
+    if result.rates is not None:
+        found["rates"] = result.rates
     return found
 
 
 def _tables(result: Diagnosis) -> tuple[Section, ...]:
     tables = []
+    if result.signals:
+        told = tuple((one.what, one.value, one.usual, one.reading) for one in result.signals)
+        tables.append(Table("Measurements", ("what", "value", "usual", "reading"), told))
     if result.layers:
         rows = tuple(
             (one.layer or "the network", one.kind, one.mean, one.std, one.zeros, one.dead, one.saturated, one.between,

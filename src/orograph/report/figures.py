@@ -34,6 +34,7 @@ from orograph.results import (
     Polyline,
     PowerLaw,
     Predictions,
+    RateRange,
     Result,
     Routes,
     Run,
@@ -67,6 +68,7 @@ _PROPORTIONS: dict[type[Result], float] = {
     LearnedScales: 0.75,
     Histograms: 1.1,
     Diagnosis: 0.6,
+    RateRange: 0.7,
 }
 
 _READINGS: dict[type[Result], str] = {
@@ -78,6 +80,7 @@ _READINGS: dict[type[Result], str] = {
     Comparison: "Several curves over one axis, a panel for each quantity.",
     Workers: "Where the average lies below the workers, it is better than each of them: they may be averaged.",
     StudyResult: "One row for each claim.",
+    RateRange: "Left, rates do nothing; right, they destroy. A tenth of the lowest loss's rate is a good start.",
     Diagnosis: "A healthy loss falls; one that stands still, rises or ends early needs the findings above.",
     Histograms: "A strip for each layer, in which magnitudes grow upwards; bright is where its numbers are. A "
     "band that sinks is a signal or gradient that vanishes, one that rises explodes; a cross marks what is not finite.",

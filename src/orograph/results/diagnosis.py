@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from orograph.basics.words import counted
 from orograph.results.result import Result, record
+from orograph.results.signals import RateRange, Signal
 
 Severity = Literal["critical", "warning", "question", "info"]
 Outcome = Literal["verified", "no effect", "made worse", "not tried"]
@@ -193,6 +194,7 @@ class Diagnosis(Result):
     loss : (T,) losses of the shadow run, step by step
     layers, parameters : on the first batch, before training; update ratios from the shadow run
     activations, gradients : histograms over the steps of the shadow run; None where there was none
+    signals : measurements that are no findings by themselves; rates : the learning-rate range test, where it was made
     """
 
     findings: tuple[Finding, ...]
@@ -204,6 +206,8 @@ class Diagnosis(Result):
     parameters: tuple[ParameterReading, ...] = ()
     activations: Histograms | None = None
     gradients: Histograms | None = None
+    signals: tuple[Signal, ...] = ()
+    rates: RateRange | None = None
 
     title: ClassVar[str] = "diagnosis"
 

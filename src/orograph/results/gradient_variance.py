@@ -66,6 +66,27 @@ class GradientVariance(Result):
         return self.variance * self.weight_norm**2
 
     @property
+    def noise_scale(self) -> float:
+        """Trace of the batches' covariance over the squared norm of the true gradient, without bias: how many such
+        batches make a gradient of which half is signal (McCandlish et al. 2018, the simple noise scale, in batches);
+        infinite where no signal is seen."""
+        whole = float(self.signal.sum()) - float(self.variance.sum()) / len(self.loss)
+        return float(self.variance.sum()) / whole if whole > 0 else float("inf")
+
+    @property
+    def tests(self) -> tuple[float, float, float]:
+        """Norm, inner-product and orthogonality test of a batch's size (Bollapragada, Byrd and Nocedal 2018): spread
+        of the batches' gradients, along the mean gradient, and across it, each over the mean gradient's norm (squared
+        for the second). Batches are large enough below about 0.9, 0.9 and 5.84; NaN without a gradient."""
+        products = self.inner.sum(0)
+        batches, square, along = len(products), float(products.mean()), products.mean(1)
+        if square <= 0:
+            return float("nan"), float("nan"), float("nan")
+        across = float(np.maximum(np.diag(products) - along**2 / square, 0).sum()) / (batches - 1)
+        total = float(self.variance.sum())
+        return (total / square) ** 0.5, float(along.std(ddof=1)) / square, (across / square) ** 0.5
+
+    @property
     def spread(self) -> float:
         """Largest over smallest scale-free variance, of parameters that have one; NaN for none."""
         found = self.scale_free[self.scale_free > 0]
