@@ -6,6 +6,7 @@ prescription is tried on a copy with the same batches and seeds. The user's obje
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import perf_counter
@@ -18,6 +19,7 @@ from torch.optim import Optimizer
 
 from orograph.basics.errors import ModelError, OrographError, UsageError
 from orograph.basics.seeds import isolated_randomness
+from orograph.basics.words import counted
 from orograph.data.structure import batch_length
 from orograph.diagnose.chart import Chart
 from orograph.diagnose.losses import Loss
@@ -94,7 +96,7 @@ def doctor(
             findings, signals = examination.all()
             told = signals.told(thorough)
         except ModelError as error:
-            return _failed(error, stages, seed)
+            return _failed(error, model, stages, seed)
     return _diagnosis(findings, signals, told, stages, seed)
 
 
@@ -204,8 +206,19 @@ def _check(model: Any, steps: int) -> None:
         raise UsageError(f"the shadow run needs at least one step, not {steps}")
 
 
-def _failed(error: OrographError, stages: list[StageRecord], seed: int) -> Diagnosis:
+def _failed(error: OrographError, model: nn.Module, stages: list[StageRecord], seed: int) -> Diagnosis:
     """A network that cannot run is diagnosed by that."""
+    devices = Counter(str(parameter.device) for parameter in model.parameters())
+    apart = Finding(
+        id="W08",
+        title="parameters lie on several devices",
+        severity="critical",
+        confidence=0.9,
+        cause=", ".join(f"{counted(count, 'parameter')} on {device}" for device, count in devices.items()),
+        prescription="bring them together, or move the data along in forward()",
+        code=f"model.to({str(next(model.parameters()).device)!r})",
+        explains=("W11",),
+    )
     finding = Finding(
         id="W11",
         title="the network or its loss fails on the first batch",
@@ -215,7 +228,8 @@ def _failed(error: OrographError, stages: list[StageRecord], seed: int) -> Diagn
         prescription="mend this first; everything else comes after it",
         stage=1,
     )
-    return Diagnosis(findings=(finding,), verdict="not run", stages=tuple(stages), provenance=_provenance(seed, {}))
+    findings = (apart, finding) if len(devices) > 1 else (finding,)
+    return Diagnosis(findings=findings, verdict="not run", stages=tuple(stages), provenance=_provenance(seed, {}))
 
 
 def _diagnosis(

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Adam
+from torch.overrides import TorchFunctionMode
 
 from orograph.data.structure import map_tensors
 from orograph.diagnose.chart import Edit
@@ -298,17 +299,47 @@ def rescaled_targets(mean: float, std: float) -> Edit:
     def change(made: Copy) -> None:
         before = made.change
 
-        def changed(batch: Any) -> Any:
-            batch = before(batch)
-            inputs, targets = parts_of(batch)
-            if isinstance(batch, Mapping):
-                key = next(name for name in LABELS if name in batch)
-                return {**batch, key: (targets - mean) / std}
-            return inputs, (targets - mean) / std
-
-        made.change = changed
+        made.change = lambda batch: with_targets(before(batch), lambda targets: (targets - mean) / std)
 
     return Edit("targets standardised", change)
+
+
+def other_targets(name: str, change: Callable[[Tensor], Tensor]) -> Edit:
+    """Other targets of each batch."""
+
+    def changed(made: Copy) -> None:
+        before = made.change
+        made.change = lambda batch: with_targets(before(batch), change)
+
+    return Edit(name, changed)
+
+
+def attached() -> Edit:
+    """``detach()`` and ``.data`` without effect while the network runs."""
+
+    def change(made: Copy) -> None:
+        forward = made.model.forward
+
+        def whole(*args: Any, **kwargs: Any) -> Any:
+            with _Attached():
+                return forward(*args, **kwargs)
+
+        made.model.forward = whole
+
+    return Edit("without detach()", change)
+
+
+_DATA = vars(torch._C.TensorBase)["data"].__get__  # what reading ``.data`` calls
+
+
+class _Attached(TorchFunctionMode):
+    """Returns a tensor itself where it would be cut off from its history."""
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = getattr(function, "__name__", "")
+        if name in ("detach", "detach_") or function == _DATA:
+            return args[0]
+        return function(*args, **(kwargs or {}))
 
 
 def both(*edits: Edit) -> Edit:
@@ -328,6 +359,15 @@ def with_inputs(batch: Any, change: Callable[[Any], Any]) -> Any:
     if isinstance(batch, (tuple, list)) and len(batch) >= 2:
         return type(batch)([*(change(part) for part in batch[:-1]), batch[-1]])
     return change(batch)
+
+
+def with_targets(batch: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """A batch with the same inputs and other targets."""
+    targets = parts_of(batch)[1]
+    if isinstance(batch, Mapping):
+        key = next(name for name in LABELS if name in batch)
+        return {**batch, key: change(targets)}
+    return type(batch)([*batch[:-1], change(targets)])
 
 
 def largest_finite(values: list[float]) -> float:

@@ -6,7 +6,7 @@ Cost: one pass forward and backward of a batch, two more forward, and nearest ne
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -79,7 +79,7 @@ def look_at(made: Copy, batches: Sequence[Any], epoch: int = 0) -> Probe:
             except RuntimeError as error:
                 raise ModelError(f"backward() fails: {str(error).splitlines()[0]}") from error
     value = float(loss.detach())
-    task = task_of(watch.outputs, batch, value, batches)
+    task = task_of(watch.outputs, batch, value, batches, _forms_elsewhere(made, batches))
     examples = batch_length(batch)
     layers = [reading_of(one, examples) for one in watch.readings]
     ran = {one.layer.split("#")[0] for one in watch.readings}
@@ -102,6 +102,22 @@ def look_at(made: Copy, batches: Sequence[Any], epoch: int = 0) -> Probe:
         probe.label_signal = number_signal(batches)
         probe.batch_entropy = batch_variance(batches)
     return probe
+
+
+def _forms_elsewhere(made: Copy, batches: Sequence[Any]) -> Collection[str] | None:
+    """The formulas that the loss agrees with on the second batch; None where there is none."""
+    if len(batches) < 2:
+        return None
+    outputs: list[Any] = []
+    handle = made.model.register_forward_hook(lambda model, args, output: outputs.append(output))
+    try:
+        with probing(made.model), torch.no_grad():
+            value = float(made.loss(made.model, batches[1]))
+        return task_of(outputs[-1], batches[1], value, batches).matches
+    except Exception:  # the second batch is another matter
+        return None
+    finally:
+        handle.remove()
 
 
 def inputs_of_batches(batches: Sequence[Any]) -> Inputs:

@@ -38,6 +38,18 @@ _SPECIAL = (
     "O01",
     "O03",
 )
+_LOSS_TELLS = (
+    "W01",
+    "W03",
+    "W04",
+    "W05",
+    "W07",
+    "D01",
+    "D02",
+    "D04",
+    "I05",
+    "O10",
+)  # their changes keep the loss as it is
 _MOST = 4  # times the length of one run that all proofs together may take
 _LEAST = 20  # steps of a proof, however slow the network is
 _ENOUGH = 0.5  # quality beyond which no other strength of a change is tried
@@ -102,10 +114,12 @@ class Proving:
             return None
         if one.needs == "proof" and chart.trains and one.id.startswith("O") and _well(chart, one):
             return None
-        if one.edit is None or (one.severity != "critical" and one.needs == "nothing" and chart.trains):
+        if one.edit is None or (not _alarming(one) and chart.trains):
             return Trial() if one.needs != "proof" else None
         run = self.run(one.edit)
         trial = Trial(note="it could not be applied") if run is None else self._compared(run, one.id)
+        if run is not None and trial.outcome == "no effect" and one.id in _LOSS_TELLS and one.needs == "nothing":
+            trial = self._by_loss(run, trial)
         if one.needs == "proof" and trial.outcome != "verified":
             return None
         return trial
@@ -124,10 +138,20 @@ class Proving:
             outcome = "made worse"
         return Trial(outcome, "quality of the answers (1 is perfect)", before, after, self.steps)
 
+    def _by_loss(self, run: Run, trial: Trial) -> Trial:
+        """Of what is a fault in any case: where answers are good already, a loss of half is an effect too."""
+        user = self.chart.run
+        if user is None or user.stopped is not None or run.stopped is not None or not user.end > 0:
+            return trial
+        if run.end > threshold("proof_loss") * user.end:
+            return trial
+        return Trial("verified", "loss on the first examples", user.end, run.end, self.steps)
+
     def _unexplained(self) -> list[tuple[Suspicion, Trial]]:
         """No rule applies, or none helps: change one part at a time and see which change cures."""
         if no_signal(self.chart) and self.signals.overfit.learns:  # other weights would only learn by heart
-            return [(self._not_cured(), Trial(note="no change of the training helps"))]
+            one = self._not_cured()
+            return [(one, (self._judge(one) if one.edit else None) or Trial(note="no change of the training helps"))]
         ways = (
             ("O00", "the optimiser or the training step", edits.trusted_optimizer()),
             ("I00", "the initial weights", edits.redrawn()),

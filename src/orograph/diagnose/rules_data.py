@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+
+import torch
+from torch import Tensor
 
 from orograph.diagnose import edits
-from orograph.diagnose.chart import Chart, Suspicion
+from orograph.diagnose.chart import Chart, Edit, Suspicion
+from orograph.diagnose.probe import label_signal, number_signal
 from orograph.diagnose.thresholds import threshold
 from orograph.results.diagnosis import Evidence
 
@@ -61,6 +67,10 @@ def data(chart: Chart) -> Iterator[Suspicion]:
         )  # fmt: skip
     most = max(task.shares, default=0.0)
     alone = most > 0.999 or (task.kind == "classes" and task.entropy < 0.15 * math.log(max(task.classes, 2)))
+    # Nearly one class, and the network answers nothing else.
+    alone = alone or (
+        most > threshold("one_class") and chart.run is not None and chart.quality < threshold("not_learned")
+    )
     if task.kind in ("classes", "binary") and task.shares and alone:
         yield Suspicion(
             "D06",
@@ -134,7 +144,28 @@ def unrelated(chart: Chart, unseen: float) -> Suspicion:
         ),
         explains=("O00", "A00"),
         limits="a task that neighbours do not know, and that takes longer to learn",
+        edit=_moved_back(chart),
     )
+
+
+def _moved_back(chart: Chart) -> Edit | None:
+    """Targets moved within their batch, if neighbours in the inputs share their targets then."""
+    changes: dict[str, Callable[[Tensor], Tensor]] = {
+        f"targets moved by {by} within the batch": partial(torch.roll, shifts=by, dims=0) for by in (-1, 1, -2, 2)
+    }
+    changes["targets of a batch turned round"] = partial(torch.flip, dims=(0,))
+    for name, change in changes.items():
+        edit = edits.other_targets(name, change)
+        if not no_signal(replace(chart, probe=replace(chart.probe, label_signal=signal_of(chart, change)))):
+            return edit
+    return None
+
+
+def signal_of(chart: Chart, change: Callable[[Tensor], Tensor]) -> float:
+    """The nearest neighbours' knowledge of changed targets; see :func:`orograph.diagnose.probe.label_signal`."""
+    task = chart.probe.task
+    batches = [edits.with_targets(batch, change) for batch in chart.patient.batches[: chart.patient.epoch]]
+    return label_signal(batches, task) if task.kind == "classes" else number_signal(batches)
 
 
 def _scale(chart: Chart) -> Iterator[Suspicion]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from orograph.diagnose import edits
 from orograph.diagnose.chart import Chart, Suspicion
+from orograph.diagnose.producer import Producer
 from orograph.diagnose.shadow import Run
 from orograph.diagnose.signals import Signals
 from orograph.diagnose.thresholds import threshold
@@ -42,6 +43,9 @@ def _numerics(chart: Chart, run: Run) -> Iterator[Suspicion]:
         return
     early = run.stopped == 0
     grew = run.losses[:-1] and edits.largest_finite(run.losses) > 3 * max(abs(run.losses[0]), 1e-12)
+    if producer.phase == "step":
+        yield _by_the_optimizer(producer, run.stopped, bool(grew))
+        return
     place = producer.module or "the network itself"
     hint = f"; {producer.hint}" if producer.hint else ""
     yield Suspicion(
@@ -60,6 +64,24 @@ def _numerics(chart: Chart, run: Run) -> Iterator[Suspicion]:
         explains=("O00",) if grew else ("O01", "O03", "O00"),
         limits="weights that grew without bound before: then the learning rate is the cause",
         needs="nothing" if early or not grew else "harm",
+    )
+
+
+def _by_the_optimizer(producer: Producer, step: int, grew: bool) -> Suspicion:
+    return Suspicion(
+        "A05",
+        f"the step of {producer.kind} produces NaN or infinity before step {step}",
+        "critical",
+        0.5 if grew else 0.9,
+        f"{producer.module} and its gradient were finite, and what {producer.kind} made of it is not",
+        "look at the optimiser's rate, eps and state for this parameter, and at code that changes weights after a step",
+        "torch.optim.AdamW(model.parameters(), lr=1e-3, eps=1e-8)",
+        where=producer.module,
+        stage=2,
+        step=step,
+        explains=("O00",) if grew else ("O01", "O03", "O00"),
+        limits="weights that grew without bound before: then the learning rate is the cause",
+        needs="harm" if grew else "nothing",
     )
 
 

@@ -259,20 +259,26 @@ def _units(chart: Chart) -> Iterator[Suspicion]:
         )
     flat = [one for one in layers[:-1] if one.kind in ("Sigmoid", "Tanh") and one.saturated > threshold("saturated")]
     if flat:
-        yield Suspicion(
-            "I05",
-            f"{flat[0].kind.lower()} units are saturated",
-            "warning" if chart.trains else "critical",
-            0.8,
-            f"{flat[0].saturated:.0%} of the outputs of {flat[0].layer} lie at the flat ends, where no gradient passes",
-            "draw smaller weights, or standardise what goes in",
-            "og.initialize.apply(model, 'glorot-uniform')",
-            where=flat[0].layer,
-            stage=1,
-            evidence=(Evidence("share of saturated outputs", flat[0].saturated, threshold("saturated"), "below 0.1"),),
-            explains=("I06", "O02", "O00", "I02"),
-            edit=edits.redrawn("glorot-uniform"),
-        )
+        smaller = ("draw smaller weights, or standardise what goes in", "og.initialize.apply(model, 'glorot-uniform')",
+                   edits.redrawn("glorot-uniform"))  # fmt: skip
+        other = ("use ReLU within the network, with weights to suit", f"nn.ReLU()   # {_REDRAW}", edits.rectified())
+        for prescription, code, edit in (smaller, other):
+            yield Suspicion(
+                "I05",
+                f"{flat[0].kind.lower()} units are saturated",
+                "warning" if chart.trains else "critical",
+                0.8,
+                f"{flat[0].saturated:.0%} of the outputs of {flat[0].layer} lie where it is flat and no gradient passes",
+                prescription,
+                code,
+                where=flat[0].layer,
+                stage=1,
+                evidence=(
+                    Evidence("share of saturated outputs", flat[0].saturated, threshold("saturated"), "below 0.1"),
+                ),
+                explains=("I06", "O02", "O00", "I02"),
+                edit=edit,
+            )
     biases = [
         p for p in chart.probe.parameters if "bias" in p.parameter and p.size > 1 and p.norm / math.sqrt(p.size) > 3
     ]

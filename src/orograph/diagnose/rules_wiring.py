@@ -13,7 +13,7 @@ from orograph.diagnose import edits
 from orograph.diagnose.chart import Chart, Suspicion
 from orograph.diagnose.thresholds import threshold
 from orograph.diagnose.untrained import looks_untrained
-from orograph.initialize.slots import slots_of
+from orograph.initialize.slots import Slot, slots_of
 from orograph.results.diagnosis import Evidence
 
 
@@ -114,9 +114,11 @@ def frozen(chart: Chart) -> Iterator[Suspicion]:
             edit=edits.all_parameters(),
         )
         return
-    random = [slot for slot in still if slot.parts and looks_untrained(slot)]
-    share = sum(slot.parameter.numel() for slot in random) / max(total, 1)
-    if random and share > threshold("frozen_share") / 5:
+    kernels = [slot for slot in still if slot.parts]
+    random = [slot for slot in kernels if looks_untrained(slot)]
+    share = _numbers(random) / max(total, 1)
+    # One layer among trained ones may look as if it were drawn.
+    if random and share > threshold("frozen_share") / 5 and _numbers(random) > 0.5 * _numbers(kernels):
         yield Suspicion(
             "W03",
             "layers are frozen at random initial values",
@@ -134,6 +136,10 @@ def frozen(chart: Chart) -> Iterator[Suspicion]:
             limits="random features that are meant to be",
             edit=edits.all_parameters(),
         )
+
+
+def _numbers(slots: list[Slot]) -> int:
+    return sum(slot.parameter.numel() for slot in slots)
 
 
 def _gradients(chart: Chart) -> Iterator[Suspicion]:
@@ -169,6 +175,7 @@ def _gradients(chart: Chart) -> Iterator[Suspicion]:
         evidence=(Evidence("share of all numbers without a gradient", share, 0.0, "0"),),
         explains=("O02", "I01", "I06", "O00"),
         limits="layers whose outputs are not meant to count",
+        edit=edits.attached(),
     )
 
 
@@ -252,9 +259,10 @@ def _step(chart: Chart) -> Iterator[Suspicion]:
 def _stale(chart: Chart) -> Iterator[Suspicion]:
     run = chart.run
     assert run is not None
+    first = slice(2, 40)  # later, a run that blows up drowns what is left of old gradients
     rows = [
         (given / raw, cosine)
-        for raw, given, cosine in zip(run.raw[2:], run.given[2:], run.cosine[2:], strict=True)
+        for raw, given, cosine in zip(run.raw[first], run.given[first], run.cosine[first], strict=True)
         if raw > 0 and math.isfinite(cosine) and math.isfinite(given)
     ]
     if len(rows) < 3:

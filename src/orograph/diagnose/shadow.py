@@ -74,6 +74,7 @@ class Run:
     frozen_norms: set[str] = field(default_factory=set)  # norm layers that normalised by running statistics in a step
     evaluating: float = 0.0  # share of steps in which the whole network was in evaluation mode
     lr: list[float] = field(default_factory=list)
+    overflown: str = ""  # the parameter that an optimiser's step broke, though it and its gradient were finite
     stopped: int | None = None  # the step at which loss or weights were no longer finite
     producer: Producer | None = None
     error: str = ""
@@ -137,6 +138,7 @@ class Recorder:
         for name, layer in made.model.named_modules():
             if isinstance(layer, _NORMS) and layer.track_running_stats:
                 self._handles.append(layer.register_forward_pre_hook(self._normed(name)))
+        self._depth = 0
         self._training = True  # whether passes belong to training, not to a glance
 
     def _normed(self, name: str) -> Any:
@@ -162,6 +164,9 @@ class Recorder:
 
     @torch.no_grad()
     def _stepping(self, optimizer: Any, args: Any, kwargs: Any) -> None:
+        self._depth += 1
+        if self._depth > 1:  # an optimiser whose step calls its parent's
+            return
         owned = [p for group in optimizer.param_groups for p in group["params"]]
         given = [p.grad for p in owned if p.grad is not None]
         fresh = [self._fresh[id(p)] for p in owned if id(p) in self._fresh]
@@ -178,10 +183,15 @@ class Recorder:
 
     @torch.no_grad()
     def _stepped(self, optimizer: Any, args: Any, kwargs: Any) -> None:
+        self._depth -= 1
+        if self._depth > 0:
+            return
         for parameter, before in self._before:
             size = float(before.norm())
             moved = float((parameter - before).norm())
             name = self._names.get(id(parameter), "?")
+            if not math.isfinite(moved) and math.isfinite(size) and math.isfinite(self._row[1]):
+                self.run.overflown = self.run.overflown or name
             self.run.updates.setdefault(name, []).append(moved / size if size > 0 else float("nan"))
         self._last, self._before = self._before, []
         self._fresh = {}
@@ -300,7 +310,7 @@ def train(
         reseed(seed + run.stopped, device)
         if recorder is not None:
             recorder.back()
-        run.producer = _producer(made, batch)
+        run.producer = _stepper(made, run.overflown) if run.overflown else _producer(made, batch)
     watcher.detach()
     run.series = watcher.series
     run.seconds = perf_counter() - began
@@ -371,6 +381,13 @@ def outputs_spread(outputs: Tensor, task: Task) -> tuple[float, float, float, fl
         predicted = outputs.argmax(1)
         top = float(torch.bincount(predicted, minlength=task.classes).max()) / len(predicted)
     return (over / whole if whole > 0 else 0.0), over, top, float(outputs.std(correction=0))
+
+
+def _stepper(made: Copy, name: str) -> Producer:
+    """The optimiser, which broke a parameter."""
+    weights = made.model.get_parameter(name)
+    return Producer(name, type(made.optimizer).__name__, "step", 1.0, math.nan, math.nan, tuple(weights.shape),
+                    str(weights.dtype))  # fmt: skip
 
 
 def _producer(made: Copy, batch: Any) -> Producer | None:

@@ -94,7 +94,10 @@ def _times(kept: list[tuple[Tensor, Tensor, Tensor | None]], vector: Any) -> Any
         (torch.zeros_like(p) if h is None else h if scale is None else h / scale).reshape(-1)
         for (p, _, scale), h in zip(kept, found, strict=True)
     ]
-    return torch.cat(flat).double().cpu().numpy()
+    whole = torch.cat(flat)
+    if not bool(torch.isfinite(whole).all()):
+        raise ValueError("the second derivatives are not finite")
+    return whole.double().cpu().numpy()
 
 
 def _preconditioner(made: Copy, parameter: Tensor) -> Tensor | None:

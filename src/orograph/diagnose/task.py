@@ -7,7 +7,7 @@ of them, cross-entropy of their softmax, squared error and so on, each as a mean
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -45,6 +45,7 @@ class Task:
     output_shape: tuple[int, ...] = ()
     target_shape: tuple[int, ...] = ()
     notes: dict[str, float] = field(default_factory=dict)
+    matches: tuple[str, ...] = ()  # every formula that would do
 
     @property
     def words(self) -> str:
@@ -53,8 +54,13 @@ class Task:
         return f"{what[self.kind]}, loss {self.form or 'of its own'}"
 
 
-def task_of(outputs: Any, batch: Any, loss: float, batches: Sequence[Any]) -> Task:
-    """The task, from the network's outputs on ``batch`` and the loss there; ``batches`` say how targets are spread."""
+def task_of(
+    outputs: Any, batch: Any, loss: float, batches: Sequence[Any], allowed: Collection[str] | None = None
+) -> Task:
+    """The task, from the network's outputs on ``batch`` and the loss there; ``batches`` say how targets are spread.
+
+    ``allowed`` are the formulas that hold on another batch, as a single batch may agree with one by chance.
+    """
     targets = parts_of(batch)[1]
     scores = first_tensor(outputs)
     if scores is None:
@@ -69,11 +75,11 @@ def task_of(outputs: Any, batch: Any, loss: float, batches: Sequence[Any]) -> Ta
         except ModelError:
             return Task("other", **shapes)
         if logits.shape[1] > 1:
-            return _classes(logits, labels, loss, batches, shapes)
+            return _classes(logits, labels, _Matching(loss, allowed), batches, shapes)
     if scores.numel() == targets.numel() and _two_valued(targets):
-        return _binary(scores.reshape(-1), targets.reshape(-1).float(), loss, batches, shapes)
+        return _binary(scores.reshape(-1), targets.reshape(-1).float(), _Matching(loss, allowed), batches, shapes)
     if scores.numel() == targets.numel() and targets.is_floating_point():
-        return _numbers(scores, targets.float(), loss, batches, shapes)
+        return _numbers(scores, targets.float(), _Matching(loss, allowed), batches, shapes)
     return Task("other", **shapes)
 
 
@@ -106,7 +112,37 @@ def labels_of_batches(batches: Sequence[Any]) -> Tensor:
     return labels[labels != IGNORED]
 
 
-def _classes(logits: Tensor, labels: Tensor, loss: float, batches: Sequence[Any], shapes: dict[str, Any]) -> Task:
+class _Matching:
+    """The formulas that agree with a loss, and the first of them that may be meant."""
+
+    def __init__(self, loss: float, allowed: Collection[str] | None) -> None:
+        self.loss, self._allowed = loss, allowed
+        self.found: dict[str, float] = {}
+
+    def __call__(self, forms: dict[str, Tensor], counts: tuple[int, ...]) -> None:
+        """Note which formulas the loss equals, as a mean if any, else as a sum over one of the counts."""
+        for times in (1, *sorted({count for count in counts if count > 1})):
+            for name, value in forms.items():
+                expected = float(value) * times
+                near = math.isfinite(expected) and abs(self.loss - expected) <= _NEAR * max(abs(expected), 1e-12)
+                if near and name not in self.found:
+                    self.found[name] = float(times)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All of them."""
+        return tuple(self.found)
+
+    @property
+    def first(self) -> tuple[str, float]:
+        """The formula and its factor; none where no formula holds on both batches."""
+        usable = ((name, times) for name, times in self.found.items() if self._allowed is None or name in self._allowed)
+        return next(usable, ("", float("nan")))
+
+
+def _classes(
+    logits: Tensor, labels: Tensor, matching: _Matching, batches: Sequence[Any], shapes: dict[str, Any]
+) -> Task:
     classes = logits.shape[1]
     every = labels_of_batches(batches).long().clamp(0, classes - 1)
     shares = torch.bincount(every, minlength=classes).double() / max(len(every), 1)
@@ -125,9 +161,10 @@ def _classes(logits: Tensor, labels: Tensor, loss: float, batches: Sequence[Any]
         "cross-entropy of ReLU": F.cross_entropy(logits.relu(), labels),
         "log of probabilities": -(picked.clamp_min(1e-30)).log().mean(),
     }
-    form, times = _match(forms, loss, (len(labels), shapes["target_shape"][0]))
-    if not form and loss > 0:
-        form, times = _smoothed(logits, labels, loss)
+    matching(forms, (len(labels), shapes["target_shape"][0]))
+    if matching.loss > 0 and (strength := _smoothing(logits, labels, matching.loss)):
+        matching.found[f"cross-entropy, smoothing {strength:.2g}"] = 1.0
+    form, times = matching.first
     factor = times if math.isfinite(times) else 1.0
     return Task(
         "classes",
@@ -138,21 +175,24 @@ def _classes(logits: Tensor, labels: Tensor, loss: float, batches: Sequence[Any]
         entropy,
         tuple(shares.tolist()),
         notes={"cross-entropy": float(forms["cross-entropy"])},
+        matches=matching.names,
         **shapes,
     )
 
 
-def _smoothed(logits: Tensor, labels: Tensor, loss: float) -> tuple[str, float]:
-    """Cross-entropy with some label smoothing, which is linear in its strength."""
+def _smoothing(logits: Tensor, labels: Tensor, loss: float) -> float:
+    """The strength of label smoothing that gives this loss, which is linear in it; 0 for none."""
     hard = float(F.cross_entropy(logits, labels))
     soft = float(F.cross_entropy(logits, labels, label_smoothing=1.0))
     if abs(soft - hard) < 1e-9:
-        return "", float("nan")
+        return 0.0
     strength = (loss - hard) / (soft - hard)
-    return (f"cross-entropy, smoothing {strength:.2g}", 1.0) if 0 < strength <= 0.5 else ("", float("nan"))
+    return strength if 0 < strength <= 0.5 else 0.0
 
 
-def _binary(scores: Tensor, targets: Tensor, loss: float, batches: Sequence[Any], shapes: dict[str, Any]) -> Task:
+def _binary(
+    scores: Tensor, targets: Tensor, matching: _Matching, batches: Sequence[Any], shapes: dict[str, Any]
+) -> Task:
     share = float(labels_of_batches(batches).float().mean())
     entropy = -sum(p * math.log(p) for p in (share, 1 - share) if p > 0)
     inside = scores.clamp(1e-7, 1 - 1e-7)
@@ -162,15 +202,20 @@ def _binary(scores: Tensor, targets: Tensor, loss: float, batches: Sequence[Any]
         "squared error": (scores - targets).square().mean(),
         "binary cross-entropy of sigmoid": F.binary_cross_entropy_with_logits(scores.sigmoid(), targets),
     }
-    form, times = _match(forms, loss, (len(targets), shapes["target_shape"][0]))
+    matching(forms, (len(targets), shapes["target_shape"][0]))
+    form, times = matching.first
     if form == "squared error":
         return Task("numbers", form, times, 0, share * (1 - share) * times, spread=math.sqrt(share * (1 - share)),
-                    offset=share, **shapes)  # fmt: skip
+                    offset=share, matches=matching.names, **shapes)  # fmt: skip
     factor = times if math.isfinite(times) else 1.0
-    return Task("binary", form, times, 2, entropy * factor, entropy, (1 - share, share), **shapes)
+    return Task(
+        "binary", form, times, 2, entropy * factor, entropy, (1 - share, share), matches=matching.names, **shapes
+    )
 
 
-def _numbers(scores: Tensor, targets: Tensor, loss: float, batches: Sequence[Any], shapes: dict[str, Any]) -> Task:
+def _numbers(
+    scores: Tensor, targets: Tensor, matching: _Matching, batches: Sequence[Any], shapes: dict[str, Any]
+) -> Task:
     same = scores.reshape(targets.shape)
     forms = {
         "squared error": (same - targets).square().mean(),
@@ -184,7 +229,8 @@ def _numbers(scores: Tensor, targets: Tensor, loss: float, batches: Sequence[Any
         except RuntimeError:
             pass
     counts = (targets.numel(), targets.shape[0], targets.numel() // max(targets.shape[0], 1))
-    form, times = _match(forms, loss, counts)
+    matching(forms, counts)
+    form, times = matching.first
     rows = [t for b in batches if isinstance(t := parts_of(b)[1], Tensor)]
     every = torch.cat([row.reshape(len(row), -1).float() for row in rows if row.shape[1:] == targets.shape[1:]])
     away = every - every.mean(0)
@@ -201,18 +247,9 @@ def _numbers(scores: Tensor, targets: Tensor, loss: float, batches: Sequence[Any
         baseline=float(baseline) * factor if form else float("nan"),
         spread=float(away.square().mean().sqrt()),
         offset=float(every.mean()),
+        matches=matching.names,
         **shapes,
     )
-
-
-def _match(forms: dict[str, Tensor], loss: float, counts: tuple[int, ...]) -> tuple[str, float]:
-    """The formula that the loss equals, as a mean if any, else as a sum over one of the counts."""
-    for times in (1, *sorted({count for count in counts if count > 1})):
-        for name, value in forms.items():
-            expected = float(value) * times
-            if math.isfinite(expected) and abs(loss - expected) <= _NEAR * max(abs(expected), 1e-12):
-                return name, float(times)
-    return "", float("nan")
 
 
 def _two_valued(targets: Tensor) -> bool:
