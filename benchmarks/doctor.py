@@ -72,12 +72,13 @@ MEANS: dict[str, tuple[str, ...]] = {
 }
 
 
-def examined(job: tuple[str, str, int, str, str]) -> dict[str, Any]:
+def examined(job: tuple[str, str, int, str, str, bool]) -> dict[str, Any]:
     """The doctor's findings on one case, as plain numbers and words."""
+    import doctor_baselines
     import orograph as og
     from faults import suite
 
-    half, family_name, seed, plant_name, strength = job
+    half, family_name, seed, plant_name, strength, compared = job
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     family = next(f for f in suite.families(half) if f.name == family_name)
@@ -86,6 +87,7 @@ def examined(job: tuple[str, str, int, str, str]) -> dict[str, Any]:
         plant = next(p for p, s in suite.plants(half, family) if p.name == plant_name and s == strength)
         case = plant(case, strength)
     began = time.perf_counter()
+    found = None
     try:
         found = og.diagnose.doctor(
             case.model, case.loader, loss=case.loss, optimizer=case.optimizer, step=case.step, seed=seed
@@ -98,10 +100,11 @@ def examined(job: tuple[str, str, int, str, str]) -> dict[str, Any]:
         "family": family_name, "seed": seed, "fault": case.fault, "kind": case.kind, "strength": strength,
         "truth": list(case.truth), "verdict": verdict, "findings": findings,
         "seconds": time.perf_counter() - began,
+        "baselines": doctor_baselines.alarms(case, found) if compared and found is not None else {},
     }  # fmt: skip
 
 
-def jobs(half: str, seeds: Sequence[int], only: str) -> Iterable[tuple[str, str, int, str, str]]:
+def jobs(half: str, seeds: Sequence[int], only: str, compared: bool) -> Iterable[tuple[str, str, int, str, str, bool]]:
     """Family, seed, plant and strength of every validated case."""
     from faults import suite
 
@@ -115,7 +118,7 @@ def jobs(half: str, seeds: Sequence[int], only: str) -> Iterable[tuple[str, str,
             ]
             for name, strength in chosen:
                 if only in f"{family.name} {name or 'control'} {strength}":
-                    yield half, family.name, seed, name, strength
+                    yield half, family.name, seed, name, strength, compared
 
 
 def accepted(row: dict[str, Any]) -> set[str]:
@@ -190,6 +193,17 @@ def report(rows: list[dict[str, Any]]) -> None:
     print(f"false alarms {share:.3f} [{low:.3f}, {high:.3f}] of {len(healthy)} healthy cases")
     for row in alarmed:
         print(f"  false: {row['family']} {row['fault']} seed {row['seed']}: {row['findings']}")
+    names = list(dict.fromkeys(name for row in rows for name in row.get("baselines", {})))
+    if names:
+        print(f"\n| simpler ways | faults detected | false alarms | cannot say |\n|{'---|' * 4}")
+    for name in names:
+        cells = []
+        for group in (faults, healthy):
+            said = [row["baselines"][name] for row in group if row["baselines"].get(name) is not None]
+            low, high = wilson(sum(said), len(said))
+            cells.append(f"{sum(said) / max(len(said), 1):.2f} [{low:.2f}, {high:.2f}] of {len(said)}")
+        silent = sum(row["baselines"].get(name, False) is None for row in rows)
+        print(f"| {name} | {cells[0]} | {cells[1]} | {silent} |")
     print(
         f"median {np.median([row['seconds'] for row in rows]):.1f} s, longest {max(r['seconds'] for r in rows):.1f} s"
     )
@@ -203,11 +217,12 @@ def main() -> None:
     parser.add_argument("--only", default="", help="part of 'family plant strength'")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--out", type=Path, default=None, help="write all findings as JSON")
+    parser.add_argument("--compare", action="store_true", help="ask simpler ways and another tool, too")
     parser.add_argument("--verbose", action="store_true", help="a line for each case that is not named first")
     options = parser.parse_args()
     half = options.half.replace("-", " ")
     seeds = options.seeds or ((0, 1, 2) if half == "development" else (1000, 1001, 1002))
-    todo = list(jobs(half, seeds, options.only))
+    todo = list(jobs(half, seeds, options.only, options.compare))
     rows = []
     with ProcessPoolExecutor(options.processes) as pool:
         for row in pool.map(examined, todo, chunksize=4):

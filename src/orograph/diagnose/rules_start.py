@@ -268,7 +268,7 @@ def _units(chart: Chart) -> Iterator[Suspicion]:
                 f"{flat[0].kind.lower()} units are saturated",
                 "warning" if chart.trains else "critical",
                 0.8,
-                f"{flat[0].saturated:.0%} of the outputs of {flat[0].layer} lie where it is flat and no gradient passes",
+                f"{flat[0].saturated:.0%} of the outputs of {flat[0].layer} lie where no gradient passes",
                 prescription,
                 code,
                 where=flat[0].layer,
