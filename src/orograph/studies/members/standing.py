@@ -58,12 +58,6 @@ def growth(pool: Predictions) -> NDArray[np.float64]:
     return np.array([[float(found[name].mean()) for found in each] for name in ("error", "nll")])
 
 
-def mean_and_se(values: Sequence[float]) -> tuple[float, float]:
-    """The mean over repetitions and its standard error, NaN for one."""
-    spread = float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
-    return finite_mean(values), spread
-
-
 def gain_claim(
     claim_id: str,
     statement: str,

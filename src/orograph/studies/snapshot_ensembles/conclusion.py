@@ -7,9 +7,10 @@ from typing import Any
 from orograph.basics.words import counted
 from orograph.execute import Outcome
 from orograph.results import Comparison, StudyResult, Table
-from orograph.studies.members.conclusion import MemberConclusion, calibrated, errors, minus, with_error
+from orograph.studies.members.conclusion import MemberConclusion, calibrated, errors, minus
 from orograph.studies.members.planning import run_name
 from orograph.studies.members.standing import Standing
+from orograph.studies.repeated import with_error
 from orograph.studies.snapshot_ensembles import claims
 from orograph.studies.snapshot_ensembles.options import SnapshotEnsembles
 from orograph.studies.snapshot_ensembles.plan import NO_CYCLE, SINGLE, SINGLE_CYCLE, methods, runs_of, snapshots
