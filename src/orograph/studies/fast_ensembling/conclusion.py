@@ -62,12 +62,11 @@ class _Conclusion(MemberConclusion):
         return f"{counted(self.options.repeats, 'repetition')} with {self.options.model} on {self.options.data}"
 
     def finding(self) -> str:
-        verdict = {claim.id: claim.verdict for claim in self.claims}["fge-beats-one"]
         return {
             "reproduced": "For the budget of one network a fast geometric ensemble is the better buy.",
             "not reproduced": "For the budget of one network a fast geometric ensemble is no better than that network.",
             "inconclusive": "Whether a fast geometric ensemble beats one network of the same budget stays open.",
-        }[verdict]
+        }[self.verdicts["fge-beats-one"]]
 
     def notes(self) -> tuple[str, ...]:
         return (

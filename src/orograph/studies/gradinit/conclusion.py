@@ -78,9 +78,8 @@ class GradInitConclusion(RepeatedConclusion):
         )
 
     def finding(self) -> str:
-        verdicts = {claim.id: claim.verdict for claim in self.claims}
         count = {
-            part: sum(verdicts[f"{part}: {network}"] == "reproduced" for network in self.options.names)
+            part: sum(self.verdicts[f"{part}: {network}"] == "reproduced" for network in self.options.names)
             for part in ("first-epoch", "equal-cost")
         }
         return (

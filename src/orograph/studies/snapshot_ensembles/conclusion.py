@@ -48,12 +48,11 @@ class _Conclusion(MemberConclusion):
         return f"{counted(self.options.repeats, 'repetition')} with {self.options.model} on {self.options.data}"
 
     def finding(self) -> str:
-        verdict = {claim.id: claim.verdict for claim in self.claims}["snapshots-beat-one"]
         return {
             "reproduced": "For the budget of one network, snapshots are the better buy.",
             "not reproduced": "For the budget of one network, snapshots are no better than that network.",
             "inconclusive": "Whether snapshots beat one network of the same budget stays open.",
-        }[verdict]
+        }[self.verdicts["snapshots-beat-one"]]
 
     def notes(self) -> tuple[str, ...]:
         return ("All snapshots of a run are averaged, the last ones being the best; none was chosen by its error.",)
