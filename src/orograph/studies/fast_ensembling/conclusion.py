@@ -58,9 +58,6 @@ class _Conclusion(MemberConclusion):
         if self.options.geometry:
             self.geometry()
 
-    def what(self) -> str:
-        return f"{counted(self.options.repeats, 'repetition')} with {self.options.model} on {self.options.data}"
-
     def finding(self) -> str:
         return {
             "reproduced": "For the budget of one network a fast geometric ensemble is the better buy.",

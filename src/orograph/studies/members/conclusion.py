@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from orograph.basics.words import counted
 from orograph.ensemble import disagreement
 from orograph.results import Comparison, Predictions
 from orograph.studies.members.planning import answers_of, run_name
@@ -22,6 +23,9 @@ class MemberConclusion(RepeatedConclusion):
         super().__init__(*arguments)
         self.answers = cache(self._answers)
         self.standing = cache(self._standing)
+
+    def what(self) -> str:
+        return f"{counted(self.options.repeats, 'repetition')} with {self.options.model} on {self.options.data}"
 
     def _answers(self, method: str, repeat: int, run: int) -> Predictions:
         return self.find(answers_of(method, repeat, run), Predictions)

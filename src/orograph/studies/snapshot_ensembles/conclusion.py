@@ -44,9 +44,6 @@ class _Conclusion(MemberConclusion):
         self.cycles()
         self.growth()
 
-    def what(self) -> str:
-        return f"{counted(self.options.repeats, 'repetition')} with {self.options.model} on {self.options.data}"
-
     def finding(self) -> str:
         return {
             "reproduced": "For the budget of one network, snapshots are the better buy.",
