@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .case import Batch, Loss, loss_of
+from .case import Batch, Loss, loss_of, plain_step
 
 
 @dataclass
@@ -74,10 +74,7 @@ class Decaying:
     factor: float
 
     def __call__(self, model: nn.Module, batch: Batch, optimizer: torch.optim.Optimizer) -> Tensor:
-        optimizer.zero_grad()
-        value = loss_of(self.loss, model, batch)
-        value.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
+        value = plain_step(self.loss, model, batch, optimizer)
         for group in optimizer.param_groups:
             group["lr"] *= self.factor
         return value
@@ -99,11 +96,7 @@ class Scheduled:
         for group in optimizer.param_groups:
             group.setdefault("full_lr", group["lr"])
             group["lr"] = group["full_lr"] * factor
-        optimizer.zero_grad()
-        value = loss_of(self.loss, model, batch)
-        value.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        return value
+        return plain_step(self.loss, model, batch, optimizer)
 
 
 @dataclass
@@ -162,8 +155,4 @@ class InEval:
 
     def __call__(self, model: nn.Module, batch: Batch, optimizer: torch.optim.Optimizer) -> Tensor:
         model.eval()
-        optimizer.zero_grad()
-        value = loss_of(self.loss, model, batch)
-        value.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        return value
+        return plain_step(self.loss, model, batch, optimizer)

@@ -10,13 +10,13 @@ import orograph as og
 from orograph.basics.errors import DataError, UsageError
 from orograph.ensemble.asking import ask, evaluate
 from orograph.ensemble.averaging import mean_weights, soup
+from orograph.ensemble.collected import require_within
 from orograph.ensemble.collecting import (
     dropout,
     fge,
     fresh,
     independent,
     no_cycle,
-    require_within,
     single_cycle,
     snapshot,
     swa,

@@ -13,7 +13,7 @@ import orograph as og
 from networks import BatchNormNet, DictNet, TinyTransformer, TupleNet, trained_statistics
 from orograph.basics.errors import ModelError, UsageError, WeightsError
 from orograph.ensemble import Ensemble, combine
-from orograph.ensemble.collecting import Collected
+from orograph.ensemble.collected import Collected
 from orograph.results import Member
 from orograph.results.ledger import Ledger
 from orograph.weights import Weights

@@ -1,5 +1,7 @@
 """The smallest study that still has every part, and a user's file with a network and data."""
 
+from user_data import BLOBS
+
 TINY = {
     "replicas": 3,
     "train.epochs": 0.5,
@@ -13,10 +15,8 @@ TINY = {
 PARTS = ("lines", "planes", "same_start", "branches", "abyss", "neighbourhoods")
 BARE = {**TINY, **dict.fromkeys(PARTS, False)}
 
-NET = """
-import torch
+NET = f"""{BLOBS}
 from torch import nn
-from torch.utils.data import Dataset
 
 class Net(nn.Module):
     def __init__(self, width=8, classes=3):
@@ -26,24 +26,9 @@ class Net(nn.Module):
     def forward(self, inputs):
         return self.layers(inputs)
 
-class Blobs(Dataset):
-    def __init__(self, count, seed):
-        random = torch.Generator().manual_seed(seed)
-        self.labels = torch.arange(count) % 3
-        self.points = torch.randn(count, 4, generator=random) + 2 * self.labels[:, None]
-
-    def __len__(self):
-        return len(self.labels)
-
-    def __getitem__(self, index):
-        return self.points[index], int(self.labels[index])
-
 def build(width=8):
     return Net(width)
 
 def narrow():
     return Net(classes=2)
-
-def blobs():
-    return Blobs(90, 0), Blobs(30, 1)
 """

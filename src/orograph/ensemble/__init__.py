@@ -32,17 +32,8 @@ if TYPE_CHECKING:
     from orograph.ensemble.architecture import Architecture
     from orograph.ensemble.asking import ask, evaluate
     from orograph.ensemble.averaging import mean_weights, soup
-    from orograph.ensemble.collecting import (
-        Collected,
-        dropout,
-        fge,
-        gather,
-        independent,
-        no_cycle,
-        single_cycle,
-        snapshot,
-        swa,
-    )
+    from orograph.ensemble.collected import Collected, gather
+    from orograph.ensemble.collecting import dropout, fge, independent, no_cycle, single_cycle, snapshot, swa
     from orograph.ensemble.folder import load, save
     from orograph.ensemble.module import Ensemble
     from orograph.ensemble.workers import average_workers
@@ -58,8 +49,8 @@ _WITH_TORCH = {
     "on_path": "along",
     "save": "folder",
     "soup": "averaging",
-    **dict.fromkeys(("Collected", "dropout", "fge", "gather", "independent"), "collecting"),
-    **dict.fromkeys(("no_cycle", "single_cycle", "snapshot", "swa"), "collecting"),
+    **dict.fromkeys(("Collected", "gather"), "collected"),
+    **dict.fromkeys(("dropout", "fge", "independent", "no_cycle", "single_cycle", "snapshot", "swa"), "collecting"),
 }
 
 __all__ = [

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from orograph.basics.errors import UsageError
 from orograph.connect import Curve
-from orograph.ensemble.collecting import Collected
+from orograph.ensemble.collected import Collected
 from orograph.landscape.points import Point, as_weights
 from orograph.results import Ledger, Member, Path
 

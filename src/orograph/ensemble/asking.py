@@ -15,7 +15,7 @@ from torch import nn
 
 from orograph.basics.errors import DataError, UsageError
 from orograph.basics.numerics import Precision
-from orograph.ensemble.collecting import Collected
+from orograph.ensemble.collected import Collected
 from orograph.ensemble.evaluating import evaluation_of
 from orograph.landscape.distances import distances
 from orograph.landscape.points import Point, family

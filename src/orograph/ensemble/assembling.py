@@ -15,7 +15,7 @@ from orograph.basics.errors import UsageError, WeightsError
 from orograph.basics.seeds import generator
 from orograph.data import as_examples
 from orograph.data.structure import map_tensors
-from orograph.ensemble.collecting import Collected
+from orograph.ensemble.collected import Collected
 from orograph.landscape.points import Point, as_weights, default_names
 from orograph.objective.batchnorm import Recalibration, tracking_layers
 from orograph.objective.criterion import forward

@@ -8,7 +8,7 @@ et al. 2017 (snapshots and their baselines), Garipov et al. 2018 (FGE), Izmailov
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,59 +18,18 @@ from torch import nn
 from orograph.basics.errors import UsageError
 from orograph.basics.references import is_reference
 from orograph.basics.seeds import derive, isolated_randomness
-from orograph.basics.words import counted
 from orograph.data import Examples, as_examples
 from orograph.ensemble.averaging import mean_weights
-from orograph.landscape.points import as_weights
+from orograph.ensemble.collected import SLACK, Collected, gather, member_of
 from orograph.models import build
 from orograph.objective.batchnorm import tracking_layers
-from orograph.results import Member, Run
+from orograph.results import Run
 from orograph.results.ledger import FORWARD, Ledger
 from orograph.train import Averaging, Cycles, FastGeometric, NoCycle, Recipe, Snapshots, fit
-from orograph.weights import Weights
 
 Network = nn.Module | str | Callable[[int], nn.Module]
 Progress = Callable[[int, int], None]
-_SLACK = 0.02  # of a budget
 _STATISTICS = 2048  # examples that an objective re-estimates batch-norm statistics from
-
-
-@dataclass(frozen=True, eq=False)
-class Collected:
-    """Networks of one architecture, how each came about, the runs they come from, and what all of it cost.
-
-    ``budget`` is one 1B in examples; ``batchnorm`` how their statistics are to be had: "frozen" where a network keeps
-    those of its run, "recalibrate" where its weights are an average that no run has seen.
-    """
-
-    method: str
-    members: tuple[Weights, ...]
-    records: tuple[Member, ...]
-    runs: tuple[Run, ...]
-    ledger: Ledger
-    budget: int
-    batchnorm: str = "frozen"
-
-    def __len__(self) -> int:
-        return len(self.members)
-
-    def __repr__(self) -> str:
-        return f"Collected({self.summary()})"
-
-    def summary(self) -> str:
-        """How many networks, of how many runs, at what cost."""
-        cost = f", {self.ledger.budgets(self.budget):.3g}B" if self.budget else ""
-        return f"{self.method}: {counted(len(self), 'network')} of {counted(len(self.runs), 'run')}{cost}"
-
-    def last(self, count: int) -> Collected:
-        """The last ``count`` members of every run (choosing the best would need validation examples)."""
-        by_run: dict[str, list[int]] = {}
-        for index, record in enumerate(self.records):
-            by_run.setdefault(record.run, []).append(index)
-        chosen = sorted(index for indices in by_run.values() for index in indices[-count:])
-        return replace(
-            self, members=tuple(self.members[i] for i in chosen), records=tuple(self.records[i] for i in chosen)
-        )
 
 
 @dataclass(frozen=True)
@@ -97,10 +56,10 @@ class _Plan:
 
     def require(self, examples: float, what: str) -> None:
         """Refuse, before it starts, what would cost more than 1B by more than the slack."""
-        if examples > self.budget * (1 + _SLACK):
-            least = (examples - self.budget) / _SLACK / len(self.train)
+        if examples > self.budget * (1 + SLACK):
+            least = (examples - self.budget) / SLACK / len(self.train)
             raise UsageError(
-                f"{what} would overrun the budget by more than {100 * _SLACK:g} %: {examples:,.0f} examples where 1B "
+                f"{what} would overrun the budget by more than {100 * SLACK:g} %: {examples:,.0f} examples where 1B "
                 f"has {self.budget:,}; train for {math.ceil(least):,} epochs at least"
             )
 
@@ -120,8 +79,8 @@ class _Plan:
             cycles=cycles,
         )
 
-    def collect(self, method: str, cycles: Cycles, runs: int) -> Collected:
-        """``runs`` runs under ``cycles``, all networks pooled."""
+    def collect(self, method: str, cycles: Cycles | None, runs: int) -> Collected:
+        """``runs`` runs under ``cycles``, or ordinary ones, all networks pooled."""
         _require_runs(runs)
         return gather(method, [self.fit(method, run, cycles) for run in range(runs)], self.budget)
 
@@ -136,8 +95,7 @@ def independent(network: Network, data: Any, recipe: Recipe, *, count: int = 1, 
     """
     plan = _plan(network, data, recipe, options)
     _require_runs(count, "count")
-    runs = [plan.fit("independent", run) for run in range(count)]
-    return gather("independent", runs, plan.budget)
+    return plan.collect("independent", None, count)
 
 
 def dropout(
@@ -149,8 +107,7 @@ def dropout(
         raise UsageError(f"rate is the share of units dropped, above 0 and below 1, not {rate}")
     plan = _plan(lambda seed: _dropping(network, data, seed, rate), data, recipe, options)
     _require_runs(count, "count")
-    runs = [plan.fit("dropout", run) for run in range(count)]
-    return gather("dropout", runs, plan.budget)
+    return plan.collect("dropout", None, count)
 
 
 def snapshot(
@@ -233,7 +190,7 @@ def swa(
     for run in walked.runs:
         own = [w for w, record in zip(walked.members, walked.records, strict=True) if record.run == run.name]
         averages.append(mean_weights(own))
-        records.append(_member(f"swa of {run.name}", "swa", run, int(run.steps[-1]), averages[-1]))
+        records.append(member_of(f"swa of {run.name}", "swa", run, int(run.steps[-1]), averages[-1]))
     ledger = walked.ledger + Ledger(batchnorm=len(averages) * passes)
     return replace(walked, members=tuple(averages), records=tuple(records), ledger=ledger, batchnorm="recalibrate")
 
@@ -248,13 +205,6 @@ def _dropping(network: Network, data: Any, seed: int, rate: float) -> nn.Module:
     for layer in layers:
         layer.p = rate
     return found
-
-
-def require_within(collected: Collected, budgets: float) -> None:
-    """Raise UsageError where a method spent more than ``budgets`` (in 1B), but for 2 % of slack."""
-    spent = collected.ledger.budgets(collected.budget)
-    if spent > budgets * (1 + _SLACK):
-        raise UsageError(f"{collected.method} spent {spent:.3f} budgets where {budgets:g} were allowed")
 
 
 def fresh(network: Network, data: Any, seed: int) -> nn.Module:
@@ -286,30 +236,6 @@ def _plan(network: Network, data: Any, recipe: Recipe, options: dict[str, Any]) 
         if name not in known:
             raise UsageError(f"unknown option {name!r}; besides its own a method takes {', '.join(known)}")
     return _Plan(network, data, recipe, **{**known, **options})
-
-
-def gather(method: str, runs: Sequence[Run], budget: int) -> Collected:
-    """What the cycles of ``runs`` collected, all pooled; of a run without cycles its last network.
-
-    ``budget`` is one 1B in examples.
-    """
-    members, records = [], []
-    for run in runs:
-        wanted = set(run.provenance.options.get("collected") or [run.final.step])
-        kept = [checkpoint for checkpoint in run.checkpoints if checkpoint.step in wanted]
-        for number, checkpoint in enumerate(kept, start=1):
-            members.append(as_weights(checkpoint))
-            name = f"{run.name}.{number}" if len(kept) > 1 else run.name
-            records.append(_member(name, method, run, checkpoint.step, members[-1]))
-    spent = Ledger(train=sum(run.provenance.cost.backward for run in runs))
-    return Collected(method, tuple(members), tuple(records), tuple(runs), spent, budget)
-
-
-def _member(name: str, method: str, run: Run, step: int, weights: Weights) -> Member:
-    seed = run.seeds.get("initial")
-    return Member(
-        name, method, run.name, seed, step, weights.fingerprint(), "recalibrate" if method == "swa" else "frozen"
-    )
 
 
 def _require_runs(runs: int, name: str = "runs") -> None:

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from orograph.basics.errors import ModelError, UsageError
 from orograph.ensemble.architecture import Architecture
 from orograph.ensemble.assembling import assembled
-from orograph.ensemble.collecting import Collected
+from orograph.ensemble.collected import Collected
 from orograph.ensemble.combine import Average
 from orograph.ensemble.pool import TemperaturePlace
 from orograph.ensemble.program import Program

@@ -87,6 +87,7 @@ def figure(result: Result, *, kind: Kind = "contour", quantity: Quantity | None 
         interactive_diagnosis,
         interactive_ensembles,
         interactive_laws,
+        interactive_lines,
         interactive_paths,
         interactive_planes,
         interactive_splits,

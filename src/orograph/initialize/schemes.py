@@ -92,7 +92,8 @@ class Normal(Scheme):
     deviation: float
 
     def __post_init__(self) -> None:
-        _require_deviation(self.deviation)
+        if not (math.isfinite(self.deviation) and self.deviation >= 0):
+            raise UsageError(f"a standard deviation is a number from 0, not {self.deviation}")
 
     def std(self, part: Part) -> float:
         return self.deviation
@@ -106,19 +107,11 @@ class Normal(Scheme):
 
 
 @dataclass(frozen=True)
-class TruncatedNormal(Scheme):
+class TruncatedNormal(Normal):
     """Normal entries, drawn again beyond two standard deviations, then widened so that ``deviation`` is their own.
 
     ``nn.init.trunc_normal_`` cuts at the absolute values -2 and 2, which for usual deviations is no cut at all.
     """
-
-    deviation: float
-
-    def __post_init__(self) -> None:
-        _require_deviation(self.deviation)
-
-    def std(self, part: Part) -> float:
-        return self.deviation
 
     def draw(self, part: Part, generator: Generator) -> None:
         wide = self.deviation / _KEPT_OF_TWO_SIGMA
@@ -244,8 +237,3 @@ def _orthonormal(like: Tensor, rows: int, columns: int, generator: Generator) ->
     q = q * torch.where(r.diagonal() < 0, -1.0, 1.0)
     found: Tensor = (q if rows >= columns else q.T).to(like.dtype)
     return found
-
-
-def _require_deviation(value: float) -> None:
-    if not (math.isfinite(value) and value >= 0):
-        raise UsageError(f"a standard deviation is a number from 0, not {value}")

@@ -12,8 +12,9 @@ from orograph.models.decoding import translate
 from orograph.models.densenet import DenseNet
 from orograph.models.fixup_resnet import FixupResNet
 from orograph.models.mlp import MLP
+from orograph.models.named import known
 from orograph.models.preresnet import PreResNet
-from orograph.models.registry import build, known
+from orograph.models.registry import build
 from orograph.models.resnet18 import ResNet18
 from orograph.models.resnet_cifar import CifarResNet
 from orograph.models.transformer import Transformer

@@ -7,10 +7,9 @@ One that raises the error by more than 2 percentage points above the chord of th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 from orograph.results import Claim
-from orograph.studies.statistics import above, at_most, finite_mean, height_interval
+from orograph.studies.statistics import Side, decided, finite_mean, height_interval
 
 SAME_MOUNTAIN = 0.02
 
@@ -20,7 +19,7 @@ def barrier_claim(
     statement: str,
     published: str,
     heights: Sequence[float],
-    side: Literal["above", "at most"],
+    side: Side,
     *,
     examples: int,
     note: str = "",
@@ -29,11 +28,8 @@ def barrier_claim(
 
     ``examples`` were measured on, so that one of them is the smallest step of an error.
     """
-    measured, interval = (
-        finite_mean(heights),
-        height_interval(heights, resolution=1 / examples if examples else 0.0, most=1.0),
-    )
-    decide = above if side == "above" else at_most
+    measured = finite_mean(heights)
+    interval = height_interval(heights, resolution=1 / examples if examples else 0.0, most=1.0)
     return Claim(
         id=claim_id,
         statement=statement,
@@ -43,6 +39,6 @@ def barrier_claim(
         unit="error barrier (fraction)",
         rule=f"mean error barrier {side} {SAME_MOUNTAIN:g} (95 % interval of a mean height over {len(heights)} pairs, "
         "taken as independent)",
-        verdict=decide(measured, interval, SAME_MOUNTAIN),
+        verdict=decided(side, measured, interval, SAME_MOUNTAIN),
         note=note if interval else f"{note} An interval needs at least two pairs.".strip(),
     )

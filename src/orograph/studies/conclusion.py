@@ -26,6 +26,7 @@ from orograph.results import (
     Section,
     StudyResult,
     Table,
+    Verdict,
     Workers,
     load,
 )
@@ -75,6 +76,11 @@ class Conclusion(ABC):
             notes=(*self.notes(), *self.remarks()),
             provenance=self.provenance(),
         )
+
+    @property
+    def verdicts(self) -> dict[str, Verdict]:
+        """The verdict of each claim so far, by its id."""
+        return {claim.id: claim.verdict for claim in self.claims}
 
     @cached_property
     def hardly_trained(self) -> float | None:

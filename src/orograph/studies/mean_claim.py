@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
 
 from orograph.basics.words import counted
 from orograph.results import Claim
-from orograph.studies.statistics import Interval, above, at_most, finite_mean, mean_interval
+from orograph.studies.statistics import Interval, Side, clipped, decided, finite_mean, mean_interval
 
 
 def mean_claim(
@@ -19,7 +18,7 @@ def mean_claim(
     *,
     unit: str,
     bound: float,
-    side: Literal["above", "at most"],
+    side: Side,
     resolution: float = 0.0,
     span: Interval = (-math.inf, math.inf),
     note: str = "",
@@ -29,10 +28,7 @@ def mean_claim(
 
     ``resolution`` is the smallest step in which a value is measured, ``span`` the values that it can have at all.
     """
-    measured, interval = finite_mean(values), mean_interval(values, resolution=resolution)
-    if interval is not None:
-        interval = max(interval[0], span[0]), min(interval[1], span[1])
-    decide = above if side == "above" else at_most
+    measured, interval = finite_mean(values), clipped(mean_interval(values, resolution=resolution), span)
     return Claim(
         id=claim_id,
         statement=statement,
@@ -41,6 +37,6 @@ def mean_claim(
         interval=interval,
         unit=unit,
         rule=f"mean {side} {bound:g} (95 % interval over {counted(len(values), each)})",
-        verdict=decide(measured, interval, bound),
+        verdict=decided(side, measured, interval, bound),
         note=note if interval else f"{note} An interval needs two finite values.".strip(),
     )

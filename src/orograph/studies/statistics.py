@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,6 +13,7 @@ from scipy import stats
 from orograph.results import Verdict
 
 Interval = tuple[float, float]
+Side = Literal["above", "at most"]
 
 
 def mean_interval(values: ArrayLike, level: float = 0.95, *, resolution: float = 0.0) -> Interval | None:
@@ -63,11 +65,9 @@ def height_interval(
     vary by that much, since they cannot be known to vary by less.
     """
     found = np.asarray(values, dtype=np.float64)
-    student = mean_interval(found, level)
+    student = mean_interval(found, level, resolution=resolution)
     if student is None:
         return None
-    reach = _reach(max(float(found.std(ddof=1)), resolution), len(found), level)
-    student = (float(found.mean()) - reach, float(found.mean()) + reach)
     lowest = max(float(found.min()), 0.0)
     return max(student[0], lowest * ((1 - level) / 2) ** (1 / len(found))), min(max(student[1], 0.0), most)
 
@@ -124,6 +124,16 @@ def jackknife_interval(
     error = ((replicas - 1) / replicas * np.square(without - without.mean()).sum()) ** 0.5
     reach = float(stats.t.ppf((1 + level) / 2, replicas - 1)) * float(error)
     return whole - reach, whole + reach
+
+
+def clipped(interval: Interval | None, span: Interval) -> Interval | None:
+    """The interval, ended where the values end that a figure can have at all."""
+    return None if interval is None else (max(interval[0], span[0]), min(interval[1], span[1]))
+
+
+def decided(side: Side, value: float, interval: Interval | None, bound: float) -> Verdict:
+    """The rule :func:`above` or :func:`at_most`, by its name."""
+    return (above if side == "above" else at_most)(value, interval, bound)
 
 
 def at_most(value: float, interval: Interval | None, bound: float) -> Verdict:

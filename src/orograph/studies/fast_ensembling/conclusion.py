@@ -9,7 +9,7 @@ import numpy as np
 from orograph.basics.words import counted
 from orograph.ensemble import deep_ensemble_equivalent
 from orograph.execute import Outcome
-from orograph.results import Comparison, Distances, Polyline, Series, StudyResult, Table
+from orograph.results import Comparison, Distances, Polyline, StudyResult, Table
 from orograph.studies.fast_ensembling import claims
 from orograph.studies.fast_ensembling.options import FastEnsembling
 from orograph.studies.fast_ensembling.plan import (
@@ -21,9 +21,10 @@ from orograph.studies.fast_ensembling.plan import (
     way_of,
 )
 from orograph.studies.fast_ensembling.published import PUBLISHED
-from orograph.studies.members.conclusion import MemberConclusion, calibrated, errors, minus, with_error
+from orograph.studies.members.conclusion import MemberConclusion, calibrated, errors, minus
 from orograph.studies.members.planning import run_name
-from orograph.studies.members.standing import Standing, mean_and_se
+from orograph.studies.members.standing import Standing
+from orograph.studies.repeated import mean_and_se, with_error
 from orograph.studies.subject import Subject
 
 _READ_BUDGETS = (
@@ -57,16 +58,12 @@ class _Conclusion(MemberConclusion):
         if self.options.geometry:
             self.geometry()
 
-    def what(self) -> str:
-        return f"{counted(self.options.repeats, 'repetition')} with {self.options.model} on {self.options.data}"
-
     def finding(self) -> str:
-        verdict = {claim.id: claim.verdict for claim in self.claims}["fge-beats-one"]
         return {
             "reproduced": "For the budget of one network a fast geometric ensemble is the better buy.",
             "not reproduced": "For the budget of one network a fast geometric ensemble is no better than that network.",
             "inconclusive": "Whether a fast geometric ensemble beats one network of the same budget stays open.",
-        }[verdict]
+        }[self.verdicts["fge-beats-one"]]
 
     def notes(self) -> tuple[str, ...]:
         return (
@@ -96,16 +93,10 @@ class _Conclusion(MemberConclusion):
         ]
         rows += [(*row[: 3 + len(counts)], *("",) * (len(columns) - len(row))) for row in PUBLISHED]
         cost = [self.spent(method, 1, [1]) for method in METHODS]
-        series = {}
-        for method in METHODS:
-            both = (error[method], nats[method])
-            values = np.array([[mean_and_se(v)[0] for v in table] for table in both])
-            spread = np.array([[mean_and_se(v)[1] for v in table] for table in both])
-            series[method] = Series(np.array(counts, dtype=np.float64), values, spread if self.bars else None)
         self.shown["budgets"] = Comparison(
             across="budgets",
             quantities=("test error", "calibrated test NLL (nats)"),
-            series=series,
+            series={method: self.series(counts, (error[method], nats[method])) for method in METHODS},
             bars=self.bars,
             provenance=self.provenance(),
         )

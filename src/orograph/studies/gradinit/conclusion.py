@@ -11,8 +11,7 @@ import numpy as np
 from orograph.basics.words import counted
 from orograph.execute import Outcome
 from orograph.initialize.global_scale import GRID
-from orograph.results import Comparison, GradientVariance, LearnedScales, Provenance, Series, StudyResult, Table
-from orograph.studies.conclusion import Conclusion
+from orograph.results import Comparison, GradientVariance, LearnedScales, Provenance, StudyResult, Table
 from orograph.studies.gradinit import claims
 from orograph.studies.gradinit.beyond.conclusion import BeyondSections
 from orograph.studies.gradinit.measures import Reached, mean_over, minus
@@ -31,7 +30,7 @@ from orograph.studies.gradinit.plan import (
 )
 from orograph.studies.gradinit.published import COLUMNS, SOURCE, rows
 from orograph.studies.gradinit.tasks import prelude_of
-from orograph.studies.members.conclusion import with_error
+from orograph.studies.repeated import RepeatedConclusion, averaged, with_error
 from orograph.studies.subject import Subject
 
 _READ_CURVES = (
@@ -51,7 +50,7 @@ def conclude(options: GradInit, subject: Subject, outcome: Outcome) -> StudyResu
     return GradInitConclusion(options, subject, outcome).result()
 
 
-class GradInitConclusion(Conclusion):
+class GradInitConclusion(RepeatedConclusion):
     """Claims and sections, network by network."""
 
     study = "gradinit"
@@ -79,9 +78,8 @@ class GradInitConclusion(Conclusion):
         )
 
     def finding(self) -> str:
-        verdicts = {claim.id: claim.verdict for claim in self.claims}
         count = {
-            part: sum(verdicts[f"{part}: {network}"] == "reproduced" for network in self.options.names)
+            part: sum(self.verdicts[f"{part}: {network}"] == "reproduced" for network in self.options.names)
             for part in ("first-epoch", "equal-cost")
         }
         return (
@@ -167,16 +165,13 @@ class GradInitConclusion(Conclusion):
         for arm in arms(self.options):
             runs = [self.run(run_of(network, repeat, arm)) for repeat in self.repeats]
             runs = [run for run in runs if len(run.epochs) > 1]
-            if not runs:
-                continue
-            stacked = np.stack([np.asarray(run.test_accuracy) for run in runs])
-            spread = stacked.std(0, ddof=1) / np.sqrt(len(runs)) if len(runs) > 1 else None
-            series[arm.name] = Series(runs[0].epochs, stacked.mean(0)[None], None if spread is None else spread[None])
+            if runs:
+                series[arm.name] = averaged(runs[0].epochs, [np.asarray(run.test_accuracy)[None] for run in runs])
         return Comparison(
             across="epochs",
             quantities=("test accuracy",),
             series=series,
-            bars="standard error over repetitions" if self.options.repeats > 1 else "",
+            bars=self.bars,
             provenance=self.provenance(),
         )
 
@@ -215,10 +210,6 @@ class GradInitConclusion(Conclusion):
         )
 
     # -- pieces --------------------------------------------------------------------------------------------------
-
-    @property
-    def repeats(self) -> range:
-        return range(1, self.options.repeats + 1)
 
     def _reached(self, network: str, repeat: int, arm: Arm) -> Reached:
         return Reached.of(self.run(run_of(network, repeat, arm)))

@@ -6,8 +6,8 @@ threshold of Frankle et al. (2020). A claim is decided only where its whole 95 %
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from orograph.results import Claim, Distances, Line, Run
 from orograph.studies.barrier_claim import SAME_MOUNTAIN, barrier_claim
 from orograph.studies.statistics import (
-    Interval,
+    Side,
     above,
     at_most,
+    clipped,
     deviation_interval,
     finite_mean,
     height_interval,
@@ -49,7 +50,7 @@ def equal_accuracy(runs: Sequence[Run]) -> Claim:
 
 def equal_distances(start: Distances, end: Distances) -> Claim:
     """All pairs are about equally far apart."""
-    interval = _nonnegative(jackknife_interval(lambda chosen: _variation(end, chosen), len(end.names)))
+    interval = clipped(jackknife_interval(lambda chosen: _variation(end, chosen), len(end.names)), (0.0, math.inf))
     advice = "" if interval else " An interval needs at least four replicas."
     return Claim(
         id="equal-distances",
@@ -100,9 +101,7 @@ def no_barrier(claim_id: str, statement: str, published: str, lines: Mapping[str
     return _barrier(claim_id, statement, published, lines, "at most")
 
 
-def _barrier(
-    claim_id: str, statement: str, published: str, lines: Mapping[str, Line], side: Literal["above", "at most"]
-) -> Claim:
+def _barrier(claim_id: str, statement: str, published: str, lines: Mapping[str, Line], side: Side) -> Claim:
     examples = max((int(line.n_examples.max()) for line in lines.values()), default=0)
     heights = error_barriers(lines)
     return barrier_claim(claim_id, statement, published, heights, side, examples=examples, note=_loss_barriers(lines))
@@ -181,7 +180,3 @@ def _pairs(found: Distances, chosen: NDArray[np.int64]) -> np.ndarray[tuple[int]
 def _variation(found: Distances, chosen: NDArray[np.int64]) -> float:
     pairs = _pairs(found, chosen)
     return float(pairs.std(ddof=1) / pairs.mean()) if len(pairs) > 1 else float("nan")
-
-
-def _nonnegative(interval: Interval | None) -> Interval | None:
-    return None if interval is None else (max(interval[0], 0.0), max(interval[1], 0.0))

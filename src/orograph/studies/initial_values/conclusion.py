@@ -240,7 +240,7 @@ class _Conclusion(Conclusion):
         return f"{len(self.names)} replicas of {self.options.model} on {self.options.data}"
 
     def finding(self) -> str:
-        verdicts = {claim.id: claim.verdict for claim in self.claims}
+        verdicts = self.verdicts
         parts = []
         different = {
             "reproduced": "networks from different starts stand on different mountains",

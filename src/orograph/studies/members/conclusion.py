@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from orograph.basics.words import counted
 from orograph.ensemble import disagreement
-from orograph.results import Comparison, Predictions, Series
-from orograph.studies.conclusion import Conclusion
+from orograph.results import Comparison, Predictions
 from orograph.studies.members.planning import answers_of, run_name
-from orograph.studies.members.standing import Standing, growth, joined, mean_and_se
+from orograph.studies.members.standing import Standing, growth, joined
+from orograph.studies.repeated import RepeatedConclusion, averaged
 
 
-class MemberConclusion(Conclusion):
+class MemberConclusion(RepeatedConclusion):
     """A conclusion over runs named by method, repetition and number."""
 
     def __init__(self, *arguments: Any) -> None:
@@ -23,9 +24,8 @@ class MemberConclusion(Conclusion):
         self.answers = cache(self._answers)
         self.standing = cache(self._standing)
 
-    @property
-    def repeats(self) -> range:
-        return range(1, self.options.repeats + 1)
+    def what(self) -> str:
+        return f"{counted(self.options.repeats, 'repetition')} with {self.options.model} on {self.options.data}"
 
     def _answers(self, method: str, repeat: int, run: int) -> Predictions:
         return self.find(answers_of(method, repeat, run), Predictions)
@@ -69,9 +69,8 @@ class MemberConclusion(Conclusion):
         for method, runs in methods.items():
             each = [growth(joined([self.answers(method, repeat, run) for run in runs])) for repeat in self.repeats]
             fewest = min(found.shape[1] for found in each)
-            stacked = np.stack([found[:, :fewest] for found in each])
             count = np.arange(1, fewest + 1, dtype=np.float64)
-            series[method] = Series(count, stacked.mean(0), _standard_error(stacked))
+            series[method] = averaged(count, [found[:, :fewest] for found in each])
         return Comparison(
             across="networks averaged",
             quantities=("test error", "test NLL (nats)"),
@@ -79,18 +78,6 @@ class MemberConclusion(Conclusion):
             bars=self.bars,
             provenance=self.provenance(),
         )
-
-    @property
-    def bars(self) -> str:
-        """What bars in the figures mean."""
-        return "standard error over repetitions" if self.options.repeats > 1 else ""
-
-
-def _standard_error(stacked: np.ndarray[Any, Any]) -> np.ndarray[Any, Any] | None:
-    """Over the first axis; None for one."""
-    if len(stacked) < 2:
-        return None
-    return np.asarray(stacked.std(0, ddof=1) / np.sqrt(len(stacked)))
 
 
 def minus(one: Sequence[Standing], other: Sequence[Standing]) -> list[Standing]:
@@ -106,11 +93,3 @@ def errors(each: Sequence[Standing]) -> list[float]:
 def calibrated(each: Sequence[Standing]) -> list[float]:
     """The calibrated NLL of each repetition, in nats."""
     return [float(one.calibrated.mean()) for one in each]
-
-
-def with_error(values: Sequence[float], scale: float = 1.0, digits: int = 2) -> str:
-    """A mean over repetitions with its standard error, as text."""
-    mean, error = mean_and_se([scale * value for value in values])
-    if not np.isfinite(mean):
-        return "–"
-    return f"{mean:.{digits}f}" + (f" ± {error:.{digits}f}" if np.isfinite(error) else "")

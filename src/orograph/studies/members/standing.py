@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from orograph.basics.words import counted
 from orograph.ensemble import before_averaging, by_example, calibrated_nll, combine, folds, running
 from orograph.results import Claim, Predictions
-from orograph.studies.statistics import above, at_most, difference_interval, finite_mean
+from orograph.studies.statistics import Side, clipped, decided, difference_interval, finite_mean
 
 _TWO = " An interval needs two repetitions."
 
@@ -59,12 +58,6 @@ def growth(pool: Predictions) -> NDArray[np.float64]:
     return np.array([[float(found[name].mean()) for found in each] for name in ("error", "nll")])
 
 
-def mean_and_se(values: Sequence[float]) -> tuple[float, float]:
-    """The mean over repetitions and its standard error, NaN for one."""
-    spread = float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
-    return finite_mean(values), spread
-
-
 def gain_claim(
     claim_id: str,
     statement: str,
@@ -73,7 +66,7 @@ def gain_claim(
     *,
     unit: str,
     bound: float = 0.0,
-    side: Literal["above", "at most"] = "above",
+    side: Side = "above",
 ) -> Claim:
     """Whether the mean difference of test errors, a gain from each repetition, lies above ``bound`` (or at most there).
 
@@ -82,10 +75,7 @@ def gain_claim(
     values = [float(gain.error.mean()) for gain in gains]
     whole = Standing.mean(gains)
     measured, examples = finite_mean(values), len(whole.error)
-    interval = difference_interval(values, whole.error, resolution=1 / examples)
-    if interval is not None:
-        interval = max(interval[0], -1.0), min(interval[1], 1.0)
-    decide = above if side == "above" else at_most
+    interval = clipped(difference_interval(values, whole.error, resolution=1 / examples), (-1.0, 1.0))
     nats = ", ".join(f"{gain.calibrated.mean():.3g}" for gain in gains)
     return Claim(
         id=claim_id,
@@ -96,6 +86,6 @@ def gain_claim(
         unit=unit,
         rule=f"mean {side} {bound:g} (95 % interval over {counted(len(gains), 'repetition')} and "
         f"{counted(examples, 'test example')})",
-        verdict=decide(measured, interval, bound),
+        verdict=decided(side, measured, interval, bound),
         note=f"The same in calibrated NLL, by repetition: {nats} nats." + ("" if interval else _TWO),
     )

@@ -7,11 +7,10 @@ What a barrier "worth the name" is, :mod:`orograph.studies.barrier_claim` says. 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 from orograph.results import Claim, Path, Profile
 from orograph.studies.barrier_claim import SAME_MOUNTAIN, barrier_claim
-from orograph.studies.statistics import above, finite_mean, mean_interval, within
+from orograph.studies.statistics import Side, above, finite_mean, mean_interval, within
 
 
 def line_has_barrier(profiles: Sequence[Profile]) -> Claim:
@@ -93,9 +92,7 @@ def alignment_lowers_the_line(aligned: Sequence[Path]) -> Claim:
     )
 
 
-def _barrier(
-    claim_id: str, statement: str, published: str, profiles: Sequence[Profile], side: Literal["above", "at most"]
-) -> Claim:
+def _barrier(claim_id: str, statement: str, published: str, profiles: Sequence[Profile], side: Side) -> Claim:
     examples = max((p.test_barrier.n_examples for p in profiles if p.test_barrier is not None), default=0)
     losses = [profile.train_barrier.height for profile in profiles if profile.train_barrier is not None]
     note = f"Barriers of the train loss {_words(losses)} nats."

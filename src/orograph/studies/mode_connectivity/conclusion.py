@@ -54,7 +54,6 @@ class _Conclusion(Conclusion):
         return f"{self.options.pairs} pairs of {self.options.model} on {self.options.data}"
 
     def finding(self) -> str:
-        verdicts = {claim.id: claim.verdict for claim in self.claims}
         joined = {
             "reproduced": "Independent minima are joined by curves without a barrier",
             "not reproduced": "Curves between independent minima keep a barrier",
@@ -65,7 +64,7 @@ class _Conclusion(Conclusion):
             "not reproduced": ", and so does the straight line",
             "inconclusive": "",
         }
-        bent, straight = verdicts["bezier-no-barrier"], verdicts["line-barrier"]
+        bent, straight = (self.verdicts[claim] for claim in ("bezier-no-barrier", "line-barrier"))
         return joined[bent] + (line[straight] if bent == "reproduced" else "") + "."
 
     def notes(self) -> tuple[str, ...]:

@@ -50,12 +50,11 @@ class _Conclusion(Conclusion):
         return f"{o.replicas} replicas of {o.model} on {o.data} at each of {len(o.widths)} widths"
 
     def finding(self) -> str:
-        verdict = {claim.id: claim.verdict for claim in self.claims}["forecast"]
         return {
             "reproduced": "Power laws of small ensembles foretell larger ones.",
             "not reproduced": "Power laws of small ensembles do not foretell larger ones.",
             "inconclusive": "Whether power laws of small ensembles foretell larger ones stays open.",
-        }[verdict]
+        }[self.verdicts["forecast"]]
 
     def notes(self) -> tuple[str, ...]:
         found = []

@@ -7,9 +7,10 @@ from typing import Any
 from orograph.basics.words import counted
 from orograph.execute import Outcome
 from orograph.results import Comparison, StudyResult, Table
-from orograph.studies.members.conclusion import MemberConclusion, calibrated, errors, minus, with_error
+from orograph.studies.members.conclusion import MemberConclusion, calibrated, errors, minus
 from orograph.studies.members.planning import run_name
 from orograph.studies.members.standing import Standing
+from orograph.studies.repeated import with_error
 from orograph.studies.snapshot_ensembles import claims
 from orograph.studies.snapshot_ensembles.options import SnapshotEnsembles
 from orograph.studies.snapshot_ensembles.plan import NO_CYCLE, SINGLE, SINGLE_CYCLE, methods, runs_of, snapshots
@@ -43,16 +44,12 @@ class _Conclusion(MemberConclusion):
         self.cycles()
         self.growth()
 
-    def what(self) -> str:
-        return f"{counted(self.options.repeats, 'repetition')} with {self.options.model} on {self.options.data}"
-
     def finding(self) -> str:
-        verdict = {claim.id: claim.verdict for claim in self.claims}["snapshots-beat-one"]
         return {
             "reproduced": "For the budget of one network, snapshots are the better buy.",
             "not reproduced": "For the budget of one network, snapshots are no better than that network.",
             "inconclusive": "Whether snapshots beat one network of the same budget stays open.",
-        }[verdict]
+        }[self.verdicts["snapshots-beat-one"]]
 
     def notes(self) -> tuple[str, ...]:
         return ("All snapshots of a run are averaged, the last ones being the best; none was chosen by its error.",)

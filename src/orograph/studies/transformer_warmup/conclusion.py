@@ -13,8 +13,7 @@ from orograph.basics.words import counted
 from orograph.execute import Outcome
 from orograph.initialize.global_scale import GRID
 from orograph.results import Comparison, LearnedScales, Series, StudyResult, Table
-from orograph.studies.conclusion import Conclusion
-from orograph.studies.members.conclusion import with_error
+from orograph.studies.repeated import RepeatedConclusion, with_error
 from orograph.studies.subject import Subject
 from orograph.studies.transformer_warmup import claims
 from orograph.studies.transformer_warmup.options import TransformerWarmup
@@ -45,7 +44,7 @@ def conclude(options: TransformerWarmup, subject: Subject, outcome: Outcome) -> 
     return _Conclusion(options, subject, outcome).result()
 
 
-class _Conclusion(Conclusion):
+class _Conclusion(RepeatedConclusion):
     study = "transformer-warmup"
     citations = ("zhu2021", "vaswani2017")
     options: TransformerWarmup
@@ -191,10 +190,6 @@ class _Conclusion(Conclusion):
         )
 
     # -- pieces --------------------------------------------------------------------------------------------------
-
-    @property
-    def repeats(self) -> range:
-        return range(1, self.options.repeats + 1)
 
     @property
     def entropy(self) -> float:

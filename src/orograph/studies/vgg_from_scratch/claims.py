@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
+from functools import partial
 
 from orograph.results import Claim
 from orograph.studies.mean_claim import mean_claim
@@ -17,7 +17,8 @@ from orograph.studies.statistics import above, finite_mean, share_interval, welc
 
 MATTERS = 0.1  # ten percentage points of test accuracy
 _HALF = 0.5
-_LESS = "test accuracy, {} (fraction)"
+
+_matters = partial(mean_claim, bound=MATTERS, side="above", span=(-1.0, 1.0), each="seed")  # of differences
 
 
 def normal_everywhere(std: float, yes: Sequence[bool], note: str) -> Claim:
@@ -113,9 +114,9 @@ def glorot_deep(differences: Sequence[float], note: str, resolution: float) -> C
         "With Glorot's values everywhere D learns far less than B does.",
         "D learned from no mix of Glorot and normal layers until clipping was lowered",
         differences,
-        "B less D, both from Glorot's values",
-        note,
-        resolution,
+        unit="test accuracy, B less D, both from Glorot's values (fraction)",
+        note=note,
+        resolution=resolution,
     )
 
 
@@ -126,9 +127,9 @@ def cliff(high: float, differences: Sequence[float], note: str, resolution: floa
         f"D from He's values falls off a cliff at a learning rate of {high:g}.",
         "D, from Glorot and normal layers, oscillates from the first steps and does not learn",
         differences,
-        f"D from He's values at the lower rate less the same at {high:g}",
-        note,
-        resolution,
+        unit=f"test accuracy, D from He's values at the lower rate less the same at {high:g} (fraction)",
+        note=note,
+        resolution=resolution,
     )
 
 
@@ -139,9 +140,9 @@ def saved(clip: float, high: float, differences: Sequence[float], note: str, res
         f"Clipping at {clip:g} saves D from that cliff.",
         "with a lower limit for clipping the same D learns",
         differences,
-        f"D from He's values at {high:g}, clipped less not clipped",
-        note,
-        resolution,
+        unit=f"test accuracy, D from He's values at {high:g}, clipped less not clipped (fraction)",
+        note=note,
+        resolution=resolution,
     )
 
 
@@ -152,9 +153,9 @@ def transplant(differences: Sequence[float], note: str, resolution: float, *, so
         "The ends of a trained A help D when Glorot's values fill the rest.",
         "nets B to E begin with A's first four convolutions and last three layers (VGG paper)",
         differences,
-        "D with A's ends less D without, the rest from Glorot's values",
-        note,
-        resolution,
+        unit="test accuracy, D with A's ends less D without, the rest from Glorot's values (fraction)",
+        note=note,
+        resolution=resolution,
     )
     return _needs_source(found, source, taught)
 
@@ -168,9 +169,9 @@ def transplant_normal(
         f"They do not help D when N(0, {std:g}) fills the rest.",
         "not in the write-up at full width; the paper's own rest is N(0, 0.1), if 0.01 is its variance",
         differences,
-        "D with A's ends less D without, the rest from the normal distribution",
-        note,
-        resolution,
+        unit="test accuracy, D with A's ends less D without, the rest from the normal distribution (fraction)",
+        note=note,
+        resolution=resolution,
         side="at most",
     )
     return _needs_source(found, source, taught)
@@ -206,33 +207,6 @@ def _share(claim_id: str, statement: str, published: str, yes: Sequence[bool], w
         rule=f"share above {_HALF:g} (exact 95 % binomial interval over {len(yes)} runs)",
         verdict=above(measured, interval, _HALF),
         note=note,
-    )
-
-
-def _matters(
-    claim_id: str,
-    statement: str,
-    published: str,
-    differences: Sequence[float],
-    what: str,
-    note: str,
-    resolution: float,
-    *,
-    side: Literal["above", "at most"] = "above",
-) -> Claim:
-    """By ten percentage points."""
-    return mean_claim(
-        claim_id,
-        statement,
-        published,
-        differences,
-        unit=_LESS.format(what),
-        bound=MATTERS,
-        side=side,
-        resolution=resolution,
-        span=(-1.0, 1.0),
-        note=note,
-        each="seed",
     )
 
 

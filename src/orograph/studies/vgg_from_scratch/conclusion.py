@@ -11,7 +11,7 @@ import numpy as np
 from orograph.basics.words import counted
 from orograph.execute import Outcome
 from orograph.results import StudyResult
-from orograph.studies.conclusion import Conclusion
+from orograph.studies.repeated import RepeatedConclusion
 from orograph.studies.subject import Subject
 from orograph.studies.vgg_from_scratch import arms as configurations
 from orograph.studies.vgg_from_scratch import claims
@@ -33,7 +33,7 @@ def conclude(options: VggFromScratch, subject: Subject, outcome: Outcome) -> Stu
     return _Conclusion(options, subject, outcome).result()
 
 
-class _Conclusion(Conclusion):
+class _Conclusion(RepeatedConclusion):
     study = "vgg-from-scratch"
     citations = ("simonyan2015", "glorot2010", "he2015")
     options: VggFromScratch
@@ -164,10 +164,6 @@ class _Conclusion(Conclusion):
         self.section("Layer by layer", text, names, [_READ] * len(names))
 
     # -- pieces --------------------------------------------------------------------------------------------------
-
-    @property
-    def repeats(self) -> range:
-        return range(1, self.options.repeats + 1)
 
     @property
     def sources(self) -> list[FromScratch]:

@@ -6,13 +6,15 @@ Lists hold one figure for each repetition. The thread draws its conclusions from
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from functools import partial
 
 from orograph.results import Claim
 from orograph.studies.mean_claim import mean_claim
 
 AS_GOOD = 0.01  # one percentage point of test error
 _LESS = "test error of the average less that of one worker at equal steps (fraction)"
+
+_gap_claim = partial(mean_claim, unit=_LESS, bound=AS_GOOD, side="at most")
 
 
 def scratch_once(gaps: Sequence[float], resolution: float) -> Claim:
@@ -22,7 +24,7 @@ def scratch_once(gaps: Sequence[float], resolution: float) -> Claim:
         "Averaged once at the end, workers from scratch are worse than one worker.",
         "from scratch, with other data orders, workers climb different mountains (no figure of the average)",
         gaps,
-        resolution,
+        resolution=resolution,
         side="above",
     )
 
@@ -34,7 +36,7 @@ def started_once(starts: str, gaps: Sequence[float], resolution: float) -> Claim
         f"Averaged once at the end, workers from a common start of {starts} epochs are as good as one worker.",
         "between three networks from a start of 0.339 accuracy all have similar or a little higher accuracy",
         gaps,
-        resolution,
+        resolution=resolution,
     )
 
 
@@ -45,7 +47,7 @@ def again_and_again(gaps: Sequence[float], resolution: float) -> Claim:
         "Averaged again and again, workers from scratch are as good as one worker.",
         "local SGD converges at the rate of mini-batch SGD (Stich 2019; convex problems)",
         gaps,
-        resolution,
+        resolution=resolution,
     )
 
 
@@ -56,7 +58,7 @@ def shards_too(gaps: Sequence[float], resolution: float) -> Claim:
         "Averaged again and again, workers with a shard of the examples each are as good as one worker with all.",
         "not in the thread; what a cluster would do",
         gaps,
-        resolution,
+        resolution=resolution,
     )
 
 
@@ -67,23 +69,9 @@ def equal_examples(workers: int, gaps: Sequence[float], resolution: float) -> Cl
         f"Averaged again and again, {workers} workers are as good as one with {workers} times the steps.",
         "accuracy is determined by the number of training examples processed",
         gaps,
-        resolution,
+        resolution=resolution,
         unit="test error of the average less that of one worker at equal examples, mean over all starts (fraction)",
     )
-
-
-def _gap_claim(
-    claim_id: str,
-    statement: str,
-    published: str,
-    gaps: Sequence[float],
-    resolution: float,
-    *,
-    unit: str = _LESS,
-    side: Literal["above", "at most"] = "at most",
-) -> Claim:
-    """By one percentage point."""
-    return mean_claim(claim_id, statement, published, gaps, unit=unit, bound=AS_GOOD, side=side, resolution=resolution)
 
 
 def barrier_tells(correlations: Sequence[float]) -> Claim:

@@ -11,9 +11,7 @@ from scipy import stats
 from orograph.basics.words import counted
 from orograph.execute import Outcome
 from orograph.results import Comparison, Series, StudyResult, Table, Workers
-from orograph.studies.conclusion import Conclusion
-from orograph.studies.members.conclusion import with_error
-from orograph.studies.members.standing import mean_and_se
+from orograph.studies.repeated import RepeatedConclusion, with_error
 from orograph.studies.statistics import at_most, finite_mean, mean_interval
 from orograph.studies.subject import Subject
 from orograph.studies.worker_averaging import claims
@@ -34,7 +32,7 @@ def conclude(options: WorkerAveraging, subject: Subject, outcome: Outcome) -> St
     return _Conclusion(options, subject, outcome).result()
 
 
-class _Conclusion(Conclusion):
+class _Conclusion(RepeatedConclusion):
     study = "worker-averaging"
     citations = ("elasticdl179", "stich2019", "frankle2020")
     options: WorkerAveraging
@@ -99,15 +97,13 @@ class _Conclusion(Conclusion):
     def starts(self) -> None:
         series = {}
         for arm in arms(self.options):
-            places = [(self.gaps(start, arm), self.walls(start, arm)) for start in self.options.starts]
-            values = np.array([[mean_and_se(place[row])[0] for place in places] for row in (0, 1)])
-            spread = np.array([[mean_and_se(place[row])[1] for place in places] for row in (0, 1)])
-            series[arm.name] = Series(np.array(self.options.starts), values, spread if self.several else None)
+            both = [[found(start, arm) for start in self.options.starts] for found in (self.gaps, self.walls)]
+            series[arm.name] = self.series(self.options.starts, both)
         self.shown["starts"] = Comparison(
             across="epochs of common training",
             quantities=("test error of the average less that of one worker", "error barrier between two workers"),
             series=series,
-            bars="standard error over repetitions" if self.several else "",
+            bars=self.bars,
             provenance=self.provenance(),
         )
         rows: list[tuple[Any, ...]] = []
@@ -177,14 +173,6 @@ class _Conclusion(Conclusion):
         self.section("Along training", "Teams of the first repetition.", names, [_READ_ALONG] * len(names))
 
     # -- pieces --------------------------------------------------------------------------------------------------
-
-    @property
-    def repeats(self) -> range:
-        return range(1, self.options.repeats + 1)
-
-    @property
-    def several(self) -> bool:
-        return self.options.repeats > 1
 
     def _team(self, repeat: int, start: float, arm: Arm) -> Workers:
         return self.find(team_of(repeat, start, arm), Workers)

@@ -21,7 +21,7 @@ from orograph.studies.gradinit.beyond.plan import (
     learned_of,
 )
 from orograph.studies.gradinit.measures import minus
-from orograph.studies.members.conclusion import with_error
+from orograph.studies.repeated import averaged, with_error
 from orograph.studies.statistics import mean_interval
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class BeyondSections:
 
     def __init__(self, conclusion: GradInitConclusion) -> None:
         self.conclusion = conclusion
-        self.repeats = range(1, conclusion.options.repeats + 1)
+        self.repeats = conclusion.repeats
 
     def write(self) -> None:
         self.autoencoder()
@@ -133,6 +133,4 @@ def _against(arm: str, found: Sequence[list[float]], base: Sequence[list[float]]
 
 
 def _curve(each: Sequence[_Curve]) -> Series:
-    stacked = np.stack([values for _, values in each])
-    spread = stacked.std(0, ddof=1) / np.sqrt(len(each)) if len(each) > 1 else None
-    return Series(each[0][0], stacked.mean(0), spread)
+    return averaged(each[0][0], [values for _, values in each])
