@@ -117,6 +117,11 @@ def test_a_public_fault_is_the_first_finding(name: str) -> None:
     found = plant()
     assert ids(found), found.summary()
     assert ids(found)[0] in expected, found.summary()
+    if name in ("features detached", "targets moved by one within batches", "gradients cleared once an epoch"):
+        assert found.findings[0].verified == "verified", found.summary()
+    if name == "an optimiser that makes NaN":
+        assert found.findings[0].where == "3.weight"
+        assert found.findings[0].step == 7
     first = found.findings[0]
     assert first.cause
     assert first.prescription
@@ -211,6 +216,42 @@ def _strangers() -> Any:
     return examine(model, optimizer=sgd(other))
 
 
+class Slipping(torch.optim.SGD):
+    """Its seventh step leaves a NaN behind."""
+
+    count = 0
+
+    def step(self, closure: Any = None) -> Any:
+        found = super().step(closure)
+        self.count += 1
+        if self.count == 7:
+            with torch.no_grad():
+                self.param_groups[0]["params"][2][0, 0] = float("nan")
+        return found
+
+
+def _slipping() -> Any:
+    model = mlp()
+    return examine(model, optimizer=Slipping(model.parameters(), lr=0.05))
+
+
+def _cleared_once_an_epoch() -> Any:
+    count = [0]
+
+    def step(model: nn.Module, batch: Any, optimizer: torch.optim.Optimizer) -> Tensor:
+        if count[0] % 23 == 0:
+            optimizer.zero_grad()
+        count[0] += 1
+        return _no_zero_grad(model, batch, optimizer)
+
+    return examine(mlp(), step=step)
+
+
+def _moved() -> Any:
+    batches = [(x, y.roll(1)) for x, y in loader()]
+    return examine(mlp(), data=batches)
+
+
 MORE: dict[str, tuple[Plant, tuple[str, ...]]] = {
     "outputs (n, 1) against targets (n,)": (_broadcast, ("L05",)),
     "examples mixed": (lambda: examine(Mixed()), ("W09",)),
@@ -230,6 +271,9 @@ MORE: dict[str, tuple[Plant, tuple[str, ...]]] = {
         lambda: examine(m := mlp(), optimizer=torch.optim.Adam(m.parameters(), lr=1e-3, eps=10.0)),
         ("O07",),
     ),
+    "an optimiser that makes NaN": (_slipping, ("A05",)),
+    "gradients cleared once an epoch": (_cleared_once_an_epoch, ("W05",)),
+    "targets moved by one within batches": (_moved, ("D05",)),
     "weight decay": (lambda: examine(m := mlp(), optimizer=sgd(m, weight_decay=3.0)), ("O05",)),
 }
 
@@ -240,3 +284,8 @@ def test_further_faults_are_found(name: str) -> None:
     found = plant()
     assert ids(found), found.summary()
     assert ids(found)[0] in expected, found.summary()
+    if name in ("features detached", "targets moved by one within batches", "gradients cleared once an epoch"):
+        assert found.findings[0].verified == "verified", found.summary()
+    if name == "an optimiser that makes NaN":
+        assert found.findings[0].where == "3.weight"
+        assert found.findings[0].step == 7

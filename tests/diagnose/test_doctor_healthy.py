@@ -133,3 +133,12 @@ def test_nothing_is_alarming(name: str) -> None:
         assert found.healthy
         assert found.summary().startswith("healthy")
         assert "\n" not in found.summary()
+
+
+def test_a_run_that_time_cut_short_raises_no_alarm_over_speed() -> None:
+    """A rate that is slow at first: with hardly any time a question, with enough of it an alarm."""
+    short = examine(cnn(norm=True), lr=1.0, seconds=0.05)
+    assert len(short.loss) < 60
+    assert not ids(short), short.summary()
+    assert [finding.severity for finding in short.findings] == ["question"]
+    assert ids(examine(cnn(norm=True), lr=1.0)) == ["O01"]

@@ -191,6 +191,14 @@ def test_wrong_arguments_are_refused(options: dict[str, Any], words: str) -> Non
         og.diagnose.doctor(nn.Flatten(), loader())
 
 
+def test_parameters_on_several_devices_are_named() -> None:
+    model = mlp()
+    model[5].to("meta")
+    found = examine(model)
+    assert [finding.id for finding in found.findings] == ["W08", "W11"]
+    assert "4 parameters on cpu, 2 parameters on meta" in found.summary()
+
+
 def test_everything_frozen_is_a_finding() -> None:
     model = mlp().requires_grad_(False)
     found = og.diagnose.doctor(model, loader())

@@ -39,7 +39,9 @@ from orograph.results.provenance import Provenance
 from orograph.results.signals import Signal
 
 _STEPS = 60
-_MORE = 180
+_LONGER = 3  # times as many steps, where it is too early to tell
+_MORE = _LONGER * _STEPS
+_PATIENCE = 1.5  # times the seconds of a run, for a longer one
 _PROBE = 256
 
 
@@ -126,6 +128,7 @@ class _Examination:
                 self.probe,
                 signals,
                 steps=max(len(chart.run.losses), self.steps) if chart.run else self.steps,
+                wanted=self.steps,
                 seconds=self.seconds,
                 seed=self.seed,
             )
@@ -143,13 +146,17 @@ class _Examination:
             "seed": self.seed,
             "epoch": patient.epoch,
         }
+
+        def longer(run: Run) -> int:
+            """Three times as many steps where it does not train so far, or what time there is."""
+            chart.run = run
+            if chart.trains:
+                return 0
+            affordable = int(_PATIENCE * self.seconds * len(run.losses) / max(run.seconds, 1e-6))
+            return max(min(_LONGER * self.steps, affordable) - len(run.losses), 0)
+
         with patient.copy() as made, torch.enable_grad():
-            run = train(made, steps=self._affordable(), **options)
-        chart.run = run
-        if run.stopped is None and not chart.trains and run.seconds < self.seconds / 3:
-            with patient.copy() as made, torch.enable_grad():
-                run = train(made, steps=3 * self.steps, **options)
-        return run
+            return train(made, steps=self._affordable(), longer=longer, **options)
 
     def _affordable(self) -> int:
         """As many steps as fit into the time, by the first batch's pass."""

@@ -7,6 +7,7 @@ of the change. A proved cause takes the findings that it explains with it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from time import perf_counter
 from typing import Any
 
@@ -51,6 +52,8 @@ _LOSS_TELLS = (
     "O10",
 )  # their changes keep the loss as it is
 _MOST = 4  # times the length of one run that all proofs together may take
+_FASTER = ("O00", "O01", "O03", "I00")
+_SURE = 2  # times the steps that were asked for, from which on a run that did not learn says something
 _LEAST = 20  # steps of a proof, however slow the network is
 _ENOUGH = 0.5  # quality beyond which no other strength of a change is tried
 
@@ -59,10 +62,18 @@ class Proving:
     """Runs changed copies, each once, and judges suspicions by them."""
 
     def __init__(
-        self, chart: Chart, probe: Sequence[Any], signals: Signals, *, steps: int, seconds: float, seed: int
+        self,
+        chart: Chart,
+        probe: Sequence[Any],
+        signals: Signals,
+        *,
+        steps: int,
+        wanted: int,
+        seconds: float,
+        seed: int,
     ) -> None:
         self.chart, self.probe, self.signals, self.seed = chart, probe, signals, seed
-        self.steps = max(steps, _LEAST)
+        self.steps, self.wanted = max(steps, _LEAST), wanted
         run = chart.run
         if run is not None and run.losses and run.seconds > 0:
             # Half the time of the run for each proof: it has to do as well with fewer steps.
@@ -85,7 +96,16 @@ class Proving:
         proved = [pair for pair in judged if pair[1].outcome == "verified"]
         if not self.chart.trains and not certain and not proved:
             judged = [*judged, *self._unexplained()]
-        return [finding_of(one, trial) for one, trial in _absorbed(judged)]
+        return [finding_of(self._tempered(one), trial) for one, trial in _absorbed(judged)]
+
+    def _tempered(self, one: Suspicion) -> Suspicion:
+        """After a run that time cut short, a setting that is quicker at first is no alarm: many begin slowly."""
+        run = self.chart.run
+        short = run is not None and len(run.losses) < _SURE * self.wanted and run.end < 1.5 * run.start
+        if not short or self.chart.trains or one.needs == "nothing" or one.id not in _FASTER:
+            return one
+        limits = "the run was too short to be sure: give it more seconds"
+        return replace(one, severity="question", limits=f"{one.limits}; {limits}" if one.limits else limits)
 
     def run(self, edit: Edit) -> Run | None:
         """A run of a changed copy; None where it could not be made, or time is up."""
@@ -200,6 +220,7 @@ def _cured(id: str, what: str, edit: Edit) -> Suspicion:
         f"begin from this: {edit.name}, and go back to your own setting step by step",
         stage=3,
         edit=edit,
+        needs="proof",
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from time import perf_counter
@@ -263,12 +263,14 @@ def train(
     seed: int,
     record: bool = True,
     epoch: int = 0,
+    longer: Callable[[Run], int] | None = None,
 ) -> Run:
     """Train a copy for ``steps`` steps on ``batches`` in their order and look at ``probe`` now and then.
 
     It ends early where loss or weights are no longer finite; then the producer is looked for. The caller isolates the
     random state; each step begins from a seed of its own, so that equal steps draw equal dropout. ``epoch`` is how many
-    batches are known to be new before any comes again.
+    batches are known to be new before any comes again. ``longer`` is asked once, at the end of the steps, how many more
+    there shall be.
     """
     recorder = Recorder(made) if record else None
     run = Run() if recorder is None else recorder.run
@@ -277,9 +279,19 @@ def train(
         watcher.attach()
     began = perf_counter()
     device = next(made.model.parameters()).device.type
+    step = -1
     try:
-        for step in range(steps):
-            if step == 0 or (record and step in _MARKS):
+        while True:
+            step += 1
+            if step == steps:
+                _look(made, probe, task, run, step, recorder)
+                run.seconds = perf_counter() - began
+                more, longer = longer(run) if longer is not None else 0, None
+                steps += more
+                if not more:
+                    break
+                run.fresh.clear()
+            elif step == 0 or (record and step in _MARKS):
                 _look(made, probe, task, run, step, recorder)
             batch = batches[step % len(batches)]
             if recorder is not None and step >= 10 and min(epoch, steps) // 2 <= step < epoch and len(run.fresh) < 12:
@@ -300,8 +312,6 @@ def train(
             if step % 10 == 9 and not all(finite(p) for p in made.model.parameters()):
                 run.stopped = step
                 break
-        if run.stopped is None:
-            _look(made, probe, task, run, steps, recorder)
     except Exception as error:  # the user's own code may raise anything
         run.error = f"{type(error).__name__}: {error}".split("\n")[0]
         run.stopped = len(run.losses)
