@@ -117,6 +117,11 @@ def test_a_public_fault_is_the_first_finding(name: str) -> None:
     found = plant()
     assert ids(found), found.summary()
     assert ids(found)[0] in expected, found.summary()
+    first = found.findings[0]
+    assert first.cause
+    assert first.prescription
+    assert first.evidence or name == "zero_grad missing"
+    assert first.verified != "made worse"
 
 
 def _broadcast() -> Any:
