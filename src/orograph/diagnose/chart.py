@@ -88,12 +88,19 @@ class Chart:
             return False
         if run.stopped is not None:
             return True
+        if _exploded(self, run):
+            return True
         low = threshold("not_learned")
         return not self.works(run) and quality_of(run) < low and _learned(self, run) < low
 
+    @property
+    def broke(self) -> bool:
+        """Whether numbers ceased to be finite, or the loss ended far above where it began."""
+        return self.run is not None and (self.run.stopped is not None or _exploded(self, self.run))
+
     def works(self, run: Run | None) -> bool:
         """The same of any run on the same probe."""
-        if run is None or run.stopped is not None:
+        if run is None or run.stopped is not None or _exploded(self, run):
             return False
         enough = threshold("learned")
         return quality_of(run) >= enough or _learned(self, run) >= enough
@@ -101,12 +108,19 @@ class Chart:
     def improves(self, run: Run) -> bool:
         """Whether a changed run learned; beside one that broke down, a beginning is enough."""
         low = threshold("not_learned")
-        broke = self.run is not None and self.run.stopped is not None and run.stopped is None
+        broke = self.broke and run.stopped is None
         return self.works(run) or (broke and (quality_of(run) >= low or _learned(self, run) >= low))
 
     def gain(self, run: Run) -> float:
         """How much better a run came out than the user's, in quality (0 to 1)."""
         return max(_score(self, run), -1.0) - max(_score(self, self.run), -1.0)
+
+
+def _exploded(chart: Chart, run: Run) -> bool:
+    """Whether the loss ends far above where it began, whatever the answers are worth."""
+    baseline = chart.probe.task.baseline
+    level = max(abs(run.start), baseline if math.isfinite(baseline) else 0.0)
+    return run.end > threshold("exploded") * level
 
 
 def quality_of(run: Run | None) -> float:
@@ -117,6 +131,8 @@ def quality_of(run: Run | None) -> float:
 
 
 def _score(chart: Chart, run: Run | None) -> float:
+    if run is not None and _exploded(chart, run):
+        return -1.0
     quality = quality_of(run)
     return quality if math.isfinite(quality) else _learned(chart, run)
 

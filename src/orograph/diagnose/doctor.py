@@ -155,8 +155,13 @@ class _Examination:
             affordable = int(_PATIENCE * self.seconds * len(run.losses) / max(run.seconds, 1e-6))
             return max(min(_LONGER * self.steps, affordable) - len(run.losses), 0)
 
-        with patient.copy() as made, torch.enable_grad():
-            return train(made, steps=self._affordable(), longer=longer, **options)
+        for _ in range(2):
+            bound = patient.bound
+            with patient.copy() as made, torch.enable_grad():
+                run = train(made, steps=self._affordable(), longer=longer, **options)
+            if patient.bound == bound:
+                break  # else the copy stood by while the step trained the originals: once more, on them
+        return run
 
     def _affordable(self) -> int:
         """As many steps as fit into the time, by the first batch's pass."""

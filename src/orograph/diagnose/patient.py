@@ -9,9 +9,11 @@ them is put back afterwards.
 from __future__ import annotations
 
 import copy
+import functools
 import inspect
+import types
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +25,7 @@ from orograph.basics.errors import ModelError, UsageError
 from orograph.basics.seeds import isolated_randomness
 from orograph.data.structure import batch_length, map_tensors
 from orograph.diagnose.losses import Loss
+from orograph.diagnose.reach import put_back, within
 
 Step = Callable[..., Any]
 _NAMES = {
@@ -44,7 +47,7 @@ class Copy:
     optimizer: Optimizer
     loss: Loss
     step: Step | None
-    change: Callable[[Any], Any] = lambda batch: batch
+    change: Callable[[Any], Any] = lambda batch: map_tensors(torch.clone, batch)  # a network may work in place
     handles: list[Any] = field(default_factory=list)
 
     def train(self, batch: Any, index: int) -> float:
@@ -99,7 +102,7 @@ class Patient:
         self.optimizer = optimizer
         self.batches = batches
         self.epoch = epoch or len(batches)
-        self.bound = step is not None and _reaches(step, model, optimizer)
+        self.bound = step is not None and any(_holds(one, model, optimizer) for one in within(_code_of(step)))
 
     @contextmanager
     def copy(self, *, own_step: bool = True) -> Iterator[Copy]:
@@ -108,10 +111,21 @@ class Patient:
         Raises ModelError where the network cannot be copied.
         """
         assert self.optimizer is not None
+        versions = [p._version for p in self.model.parameters()]
+        with put_back((self.step, self.loss.loss), self.model, self.optimizer) if self.step else nullcontext():
+            made = self._made(own_step)
+            try:
+                yield made
+            finally:
+                for handle in made.handles:
+                    handle.remove()
+                if made.model is not self.model and versions != [p._version for p in self.model.parameters()]:
+                    self.bound = True  # the step found the originals on a way that could not be seen
+
+    def _made(self, own_step: bool) -> Copy:
+        assert self.optimizer is not None
         if own_step and self.bound:
-            with _put_back(self.model, self.optimizer, self.step):
-                yield Copy(self.model, self.optimizer, self.loss, self.step)
-            return
+            return Copy(self.model, self.optimizer, self.loss, self.step)
         try:
             # A step that is an object, or a method of one, is copied with whatever it holds; functions are shared.
             model, optimizer, loss, step = copy.deepcopy((self.model, self.optimizer, self.loss, self.step))
@@ -120,12 +134,7 @@ class Patient:
             raise ModelError(
                 f"the network or its optimiser cannot be copied ({reason}); detach the tensors that it keeps"
             ) from error
-        made = Copy(model, optimizer, loss, step if own_step else None)
-        try:
-            yield made
-        finally:
-            for handle in made.handles:
-                handle.remove()
+        return Copy(model, optimizer, loss, step if own_step else None)
 
 
 def gather(
@@ -211,60 +220,25 @@ def _moved(tensor: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
     return tensor.to(device)
 
 
-def _reaches(step: Step, model: nn.Module, optimizer: Optimizer | None) -> bool:
-    """Whether a step function knows the model or the optimiser without being given them."""
-    try:
-        variables = inspect.getclosurevars(inspect.unwrap(getattr(step, "__func__", step)))
-    except TypeError:  # an object that is called
-        return False
-    known = [*variables.nonlocals.values(), *variables.globals.values()]
-    return any(one is model or (optimizer is not None and one is optimizer) for one in known)
+def _code_of(step: Any) -> Any:
+    """What a step brings besides the object that it belongs to, which is copied along with the network."""
+    if isinstance(step, types.MethodType):
+        return step.__func__
+    if isinstance(step, (types.FunctionType, functools.partial)):
+        return step
+    return vars(type(step)).get("__call__")
 
 
-@contextmanager
-def _put_back(model: nn.Module, optimizer: Optimizer, step: Any) -> Iterator[None]:
-    """Run a block on the originals, and give every bit of them back."""
-    tensors = [(t, t.detach().clone()) for t in [*model.parameters(), *model.buffers()]]
-    flags = [(p, p.requires_grad, p.grad, None if p.grad is None else p.grad.clone()) for p in model.parameters()]
-    modes = [(layer, layer.training) for layer in model.modules()]
-    state, groups = optimizer.state, [dict(group) for group in optimizer.param_groups]
-    optimizer.state = _copied(state)
-    others = [(one, copy.deepcopy(one.state_dict())) for one in _stateful(step) if one not in (model, optimizer)]
-    try:
-        yield
-    finally:
-        with torch.no_grad():
-            for tensor, before in tensors:
-                tensor.copy_(before)
-        for parameter, wanted, gradient, values in flags:
-            parameter.requires_grad = wanted
-            parameter.grad = gradient
-            if gradient is not None and values is not None:
-                gradient.data.copy_(values)
-        for layer, training in modes:
-            layer.training = training
-        optimizer.state = state
-        for group, options in zip(optimizer.param_groups, groups, strict=False):
-            group.clear()
-            group.update(options)
-        for one, saved in others:
-            one.load_state_dict(saved)
-
-
-def _copied(state: Any) -> Any:
-    """An optimiser's state with tensors of its own, under the same parameters."""
-    made = type(state)(state.default_factory) if hasattr(state, "default_factory") else {}
-    for parameter, values in state.items():
-        made[parameter] = copy.deepcopy(values)
-    return made
-
-
-def _stateful(step: Any) -> list[Any]:
-    """Schedulers and the like that a step function holds on to."""
-    known: list[Any] = []
-    with suppress(TypeError):
-        known += inspect.getclosurevars(inspect.unwrap(getattr(step, "__func__", step))).nonlocals.values()
-    return [one for one in known if hasattr(one, "state_dict") and hasattr(one, "load_state_dict")]
+def _holds(one: Any, model: nn.Module, optimizer: Optimizer | None) -> bool:
+    """Whether an object is, or works on, the network or its optimiser."""
+    if one is model or (optimizer is not None and one is optimizer):
+        return True
+    own = {id(p) for p in model.parameters()}
+    if isinstance(one, Optimizer):
+        return any(id(p) in own for group in one.param_groups for p in group["params"])
+    if isinstance(one, nn.Module):
+        return any(id(p) in own for p in one.parameters())
+    return isinstance(one, Tensor) and id(one) in own
 
 
 def _call(step: Step, made: Copy, batch: Any, index: int) -> Any:

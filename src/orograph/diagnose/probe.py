@@ -112,7 +112,7 @@ def _forms_elsewhere(made: Copy, batches: Sequence[Any]) -> Collection[str] | No
     handle = made.model.register_forward_hook(lambda model, args, output: outputs.append(output))
     try:
         with probing(made.model), torch.no_grad():
-            value = float(made.loss(made.model, batches[1]))
+            value = float(made.loss(made.model, made.change(batches[1])))
         return task_of(outputs[-1], batches[1], value, batches).matches
     except Exception:  # the second batch is another matter
         return None
@@ -226,7 +226,7 @@ def _run(made: Copy, batch: Any) -> Tensor:
         handles.append(layer.register_forward_pre_hook(lambda m, args, name=name: inside.append((name, args))))
         handles.append(layer.register_forward_hook(lambda m, args, out: inside.pop() and None))
     try:
-        return made.loss(made.model, batch)
+        return made.loss(made.model, made.change(batch))
     except ModelError:
         raise
     except Exception as error:
@@ -286,7 +286,7 @@ def _leak(made: Copy, batch: Any) -> float:
         return 0.0
     with probing(made.model, norm="running"), torch.no_grad():
         try:
-            one = first_tensor(called(made.model, inputs))
+            one = first_tensor(called(made.model, inputs.clone()))
             half = n // 2
             order = torch.cat([torch.arange(half), torch.arange(n - 1, half - 1, -1)]).to(inputs.device)
             other = first_tensor(called(made.model, inputs[order]))

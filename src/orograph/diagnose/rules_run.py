@@ -191,7 +191,7 @@ def _lengths(chart: Chart, run: Run, signals: Signals) -> Iterator[Suspicion]:
         return
     middle, longest = statistics.median(found), max(found)
     peak = max((edits.largest_finite(run.updates.get(name, [])) for name in kernels), default=0.0)
-    broke = run.stopped is not None
+    broke = chart.broke
     worse = broke or run.end > max(run.start, run.best * 1.2 if math.isfinite(run.best) else run.start)
     clip = [g / r for g, r in zip(run.given, run.raw, strict=True) if r > 0 and math.isfinite(g)]
     squeeze = statistics.median(clip) if clip else 1.0
@@ -234,7 +234,7 @@ def _lengths(chart: Chart, run: Run, signals: Signals) -> Iterator[Suspicion]:
                 "critical",
                 0.8,
                 "steps are so long that they undo each other"
-                + (": the loss is no longer finite" if broke else " and the loss rises" if worse else ""),
+                + (": the loss explodes" if broke else " and the loss rises" if worse else ""),
                 f"lower the learning rate from {lr:.3g} to about {lr * factor:.2g}",
                 f"lr={lr * factor:.2g}",
                 stage=2,

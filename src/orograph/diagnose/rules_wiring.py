@@ -48,7 +48,9 @@ def outside(chart: Chart) -> Iterator[Suspicion]:
     held = {id(p) for group in patient.optimizer.param_groups for p in group["params"]}
     own = dict(patient.model.named_parameters())
     trainable = {name: p for name, p in own.items() if p.requires_grad}
-    missing = [name for name, p in trainable.items() if id(p) not in held]
+    norms = chart.run.norms if chart.run is not None else {}
+    moved = {name for name, (before, after) in norms.items() if before != after}  # by another optimiser of the step
+    missing = [name for name, p in trainable.items() if id(p) not in held and name not in moved]
     strangers = held - {id(p) for p in own.values()}
     total = sum(p.numel() for p in trainable.values())
     if trainable and len(missing) == len(trainable):

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from orograph.basics.seeds import reseed
+from orograph.data.structure import map_tensors
 from orograph.diagnose.patient import Copy
 from orograph.diagnose.producer import Producer, finite, first_producer
 from orograph.diagnose.recording import Series, Watcher
@@ -225,7 +226,7 @@ class Recorder:
         try:
             reseed(seed, next(model.parameters()).device.type)
             watched = [p for p in self._trained if id(p) in self._whole]
-            loss = self._made.loss(model, batch)
+            loss = self._made.loss(model, self._made.change(batch))
             found = torch.autograd.grad(loss, watched, allow_unused=True)
             self._expected = {id(p): g for p, g in zip(watched, found, strict=True) if g is not None}
         except Exception:  # the step may have a loss of its own, and this one may not fit
@@ -278,6 +279,31 @@ def train(
     if record:
         watcher.attach()
     began = perf_counter()
+    try:
+        _steps(made, batches, probe, task, run, recorder, steps=steps, seed=seed, epoch=epoch, longer=longer)
+    finally:
+        watcher.detach()
+        if recorder is not None:
+            recorder.close()
+    run.series = watcher.series
+    run.seconds = perf_counter() - began
+    return run
+
+
+def _steps(
+    made: Copy,
+    batches: Sequence[Any],
+    probe: Sequence[Any],
+    task: Task,
+    run: Run,
+    recorder: Recorder | None,
+    *,
+    steps: int,
+    seed: int,
+    epoch: int,
+    longer: Callable[[Run], int] | None,
+) -> None:
+    began = perf_counter()
     device = next(made.model.parameters()).device.type
     step = -1
     try:
@@ -291,7 +317,7 @@ def train(
                 if not more:
                     break
                 run.fresh.clear()
-            elif step == 0 or (record and step in _MARKS):
+            elif step == 0 or (recorder is not None and step in _MARKS):
                 _look(made, probe, task, run, step, recorder)
             batch = batches[step % len(batches)]
             if recorder is not None and step >= 10 and min(epoch, steps) // 2 <= step < epoch and len(run.fresh) < 12:
@@ -321,10 +347,6 @@ def train(
         if recorder is not None:
             recorder.back()
         run.producer = _stepper(made, run.overflown) if run.overflown else _producer(made, batch)
-    watcher.detach()
-    run.series = watcher.series
-    run.seconds = perf_counter() - began
-    return recorder.close() if recorder is not None else run
 
 
 def _look(made: Copy, probe: Sequence[Any], task: Task, run: Run, step: int, recorder: Recorder | None) -> None:
@@ -369,11 +391,13 @@ def quality(outputs: Tensor, targets: Tensor, task: Task) -> float:
         return (hits - most) / (1 - most) if most < 1 else 0.0
     if task.kind == "binary":  # twice the area under the curve, less 1: no threshold, logits or probabilities alike
         scores, truth = outputs.reshape(-1), targets.reshape(-1).bool()
-        one, other = scores[truth], scores[~truth]
-        if not len(one) or not len(other):
+        positives, negatives = int(truth.sum()), int((~truth).sum())
+        if not positives or not negatives:
             return 0.0
-        order = (one[:, None] > other[None]).float().mean() - (one[:, None] < other[None]).float().mean()
-        return float(order)
+        _, place, counts = torch.unique(scores, return_inverse=True, return_counts=True)
+        ranks = (counts.cumsum(0).double() - (counts.double() - 1) / 2)[place]  # equal scores share their mean rank
+        area = (float(ranks[truth].sum()) - positives * (positives + 1) / 2) / (positives * negatives)
+        return 2 * area - 1
     wanted = targets.reshape(outputs.shape)
     total = float((wanted - wanted.mean(0)).square().sum())
     return max(1 - float((outputs - wanted).square().sum()) / total, -1.0) if total > 0 else 0.0
@@ -402,7 +426,7 @@ def _stepper(made: Copy, name: str) -> Producer:
 
 def _producer(made: Copy, batch: Any) -> Producer | None:
     try:
-        return first_producer(made.model, lambda: made.loss(made.model, batch))
+        return first_producer(made.model, lambda: made.loss(made.model, map_tensors(torch.clone, batch)))
     except Exception:
         return None
 
