@@ -29,6 +29,7 @@ from orograph.initialize.probing import probing
 
 _MARKS = (0, 5, 10, 25, 50, 75, 100, 150, 200, 300, 400)
 _WATCHED = 8  # parameters whose fresh gradients are kept whole
+_ENOUGH = 3  # new batches on which answers say something
 _READINGS = 24  # of layers and gradients in a run
 _NORMS = (nn.modules.batchnorm._NormBase,)
 
@@ -106,7 +107,7 @@ class Run:
     @property
     def unseen(self) -> float:
         """Mean quality on batches that were new, in the second half of the first epoch; NaN for too few."""
-        return sum(self.fresh) / len(self.fresh) if len(self.fresh) >= 3 else float("nan")
+        return sum(self.fresh) / len(self.fresh) if len(self.fresh) >= _ENOUGH else float("nan")
 
     @property
     def best(self) -> float:
@@ -316,7 +317,8 @@ def _steps(
                 steps += more
                 if not more:
                     break
-                run.fresh.clear()
+                if epoch >= step + 2 * _ENOUGH:  # there are still new batches: later answers say more
+                    run.fresh.clear()
             elif step == 0 or (recorder is not None and step in _MARKS):
                 _look(made, probe, task, run, step, recorder)
             batch = batches[step % len(batches)]
