@@ -167,7 +167,7 @@ def test_what_is_reached() -> None:
 
 def test_the_area_under_the_curve_is_that_of_all_pairs() -> None:
     """Ranks give what comparing every pair does, also with equal scores."""
-    from orograph.diagnose.shadow import quality
+    from orograph.diagnose.glances import quality
     from orograph.diagnose.task import Task
 
     torch.manual_seed(0)

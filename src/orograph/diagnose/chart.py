@@ -102,8 +102,10 @@ class Chart:
         """The same of any run on the same probe."""
         if run is None or run.stopped is not None or _exploded(self, run):
             return False
-        enough = threshold("learned")
-        return quality_of(run) >= enough or _learned(self, run) >= enough
+        enough, first = threshold("learned"), run.glances[0].quality if run.glances else math.nan
+        # Answers that were as good before it are no success, but for a network that came trained.
+        rose = not quality_of(run) < first + threshold("not_learned") or first >= threshold("trained")
+        return (quality_of(run) >= enough and rose) or _learned(self, run) >= enough
 
     def improves(self, run: Run) -> bool:
         """Whether a changed run learned; beside one that broke down, a beginning is enough."""

@@ -6,6 +6,7 @@ prescription is tried on a copy with the same batches and seeds. The user's obje
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,12 +24,13 @@ from orograph.basics.words import counted
 from orograph.data.structure import batch_length
 from orograph.diagnose.chart import Chart
 from orograph.diagnose.losses import Loss
-from orograph.diagnose.patient import Patient, Step, gather
+from orograph.diagnose.patient import Patient, Step, gather, repeats_by_design
 from orograph.diagnose.probe import look_at
 from orograph.diagnose.proving import Proving
 from orograph.diagnose.rules_data import data
 from orograph.diagnose.rules_loss import loss as loss_rules
 from orograph.diagnose.rules_run import running, update_sizes
+from orograph.diagnose.rules_settings import settings
 from orograph.diagnose.rules_start import architecture, start
 from orograph.diagnose.rules_wiring import wiring
 from orograph.diagnose.shadow import Run, train
@@ -86,13 +88,16 @@ def doctor(
         No data, no parameters, or arguments of other kinds. What is wrong with the network itself is a finding, also
         that it fails.
     """
-    _check(model, steps)
+    _check(model, optimizer, step, steps)
     first = next(model.parameters())
     patient_loss = Loss(loss)
     stages: list[StageRecord] = []
-    with isolated_randomness(seed):
+    with isolated_randomness(seed), warnings.catch_warnings():
+        # A scheduler misses the step function that it put into the original optimiser.
+        warnings.filterwarnings("ignore", message=".*(Seems like `optimizer.step|Detected call of `lr_scheduler.step)")
         batches, epoch = gather(loader, _MORE, first.device, first.dtype, seed=seed, size=batch_size)
         patient = Patient(model, batches, patient_loss, optimizer, step, epoch)
+        patient.repeats = repeats_by_design(loader)
         examination = _Examination(patient, steps, seconds, thorough, seed, stages)
         try:
             findings, signals = examination.all()
@@ -120,8 +125,9 @@ class _Examination:
             chart.run = self._shadow(chart)
         signals = Signals(chart, seed=self.seed, seconds=self.seconds / 2, orders=2 if self.thorough else 1)
         with self._stage("wiring and rules"):
-            suspicions = [*wiring(chart), *data(chart), *loss_rules(chart), *start(chart), *architecture(chart),
-                          *running(chart, signals)]  # fmt: skip
+            rules = (settings, wiring, data, loss_rules, start, architecture)
+            suspicions = [one for rule in rules for one in rule(chart)]
+            suspicions += running(chart, signals)
         with self._stage("proof"), torch.enable_grad():
             proving = Proving(
                 chart,
@@ -165,13 +171,15 @@ class _Examination:
 
     def _affordable(self) -> int:
         """As many steps as fit into the time, by the first batch's pass."""
-        with self.patient.copy(own_step=False) as made, torch.enable_grad():
-            began = perf_counter()
+        spent = 0.0
+        with self.patient.copy() as made, torch.enable_grad():
             try:
-                made.train(self.patient.batches[0], 0)
+                for index in range(2):  # the first may have to compile or fill caches
+                    began = perf_counter()
+                    made.train(self.patient.batches[index % len(self.patient.batches)], index)
+                    spent = perf_counter() - began
             except Exception:
                 return self.steps
-            spent = perf_counter() - began
         return max(min(self.steps, int(self.seconds / max(spent, 1e-6))), 20)
 
     @contextmanager
@@ -209,9 +217,22 @@ def _probe_batches(batches: list[Any]) -> list[Any]:
     return found
 
 
-def _check(model: Any, steps: int) -> None:
+def _check(model: Any, optimizer: Any, step: Any, steps: int) -> None:
     if not isinstance(model, nn.Module):
         raise UsageError(f"the doctor examines an nn.Module, not a {type(model).__name__}")
+    if isinstance(model, torch.jit.ScriptModule):
+        raise UsageError("a scripted network cannot be watched; give the module that it was made from")
+    if any(isinstance(p, nn.parameter.UninitializedParameter) for p in model.parameters()):
+        raise UsageError("the network has lazy layers without weights; pass one batch through it first")
+    if all(p.device.type == "meta" for p in model.parameters()) and any(True for _ in model.parameters()):
+        raise UsageError("the network lies on the meta device and holds no numbers; build it on cpu or cuda")
+    if optimizer is not None and not isinstance(optimizer, Optimizer):
+        raise UsageError(
+            f"optimizer must be a torch.optim.Optimizer, not a {type(optimizer).__name__}; for example "
+            "torch.optim.Adam(model.parameters(), lr=1e-3)"
+        )
+    if step is not None and not callable(step):
+        raise UsageError(f"step must be a function of (model, batch, optimizer), not a {type(step).__name__}")
     if not any(True for _ in model.parameters()):
         raise UsageError("the network has no parameters, so there is nothing to train")
     if steps < 1:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -13,14 +13,16 @@ from torch.optim import Adam
 from torch.overrides import TorchFunctionMode
 
 from orograph.data.structure import map_tensors
+from orograph.diagnose.batches import with_inputs, with_targets
 from orograph.diagnose.chart import Edit
+from orograph.diagnose.hidden import hidden
 from orograph.diagnose.losses import Loss, parts_of
 from orograph.diagnose.patient import Copy
 from orograph.diagnose.watching import is_leaf
 from orograph.initialize.applying import apply
 from orograph.initialize.parts import is_norm
 from orograph.initialize.slots import slots_of
-from orograph.objective.criterion import LABELS, classes_last, logits_of
+from orograph.objective.criterion import classes_last, logits_of
 
 
 def rate(factor: float) -> Edit:
@@ -127,6 +129,29 @@ def all_parameters() -> Edit:
             groups[0]["params"] = [*groups[0]["params"], *missing]
 
     return Edit("all parameters in the optimiser", change)
+
+
+def owned() -> Edit:
+    """Give what is hidden to the optimiser, as registering it would."""
+
+    def change(made: Copy) -> None:
+        group = made.optimizer.param_groups[0]
+        group["params"] = [*group["params"], *hidden(made.model).values()]
+
+    return Edit("hidden layers in the optimiser", change)
+
+
+def learning_rates() -> Edit:
+    """A usable rate in every group that has none: the largest of the others', else 1e-3."""
+
+    def change(made: Copy) -> None:
+        groups = made.optimizer.param_groups
+        good = [group["lr"] for group in groups if math.isfinite(group["lr"]) and group["lr"] > 0]
+        for group in groups:
+            if not (math.isfinite(group["lr"]) and group["lr"] > 0):
+                group["lr"] = max(good, default=1e-3)
+
+    return Edit("a positive learning rate", change)
 
 
 def training_mode() -> Edit:
@@ -350,24 +375,6 @@ def both(*edits: Edit) -> Edit:
             edit.apply(made)
 
     return Edit(", ".join(edit.name for edit in edits), change, any(edit.ordinary for edit in edits))
-
-
-def with_inputs(batch: Any, change: Callable[[Any], Any]) -> Any:
-    """A batch with other inputs and the same targets."""
-    if isinstance(batch, Mapping):
-        return {name: value if name in LABELS else change(value) for name, value in batch.items()}
-    if isinstance(batch, (tuple, list)) and len(batch) >= 2:
-        return type(batch)([*(change(part) for part in batch[:-1]), batch[-1]])
-    return change(batch)
-
-
-def with_targets(batch: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    """A batch with the same inputs and other targets."""
-    targets = parts_of(batch)[1]
-    if isinstance(batch, Mapping):
-        key = next(name for name in LABELS if name in batch)
-        return {**batch, key: change(targets)}
-    return type(batch)([*batch[:-1], change(targets)])
 
 
 def largest_finite(values: list[float]) -> float:

@@ -28,6 +28,8 @@ class Loss:
     def __init__(self, loss: str | nn.Module | Callable[..., Any]) -> None:
         if isinstance(loss, str) and loss not in LOSSES:
             raise UsageError(f"unknown loss {loss!r}{nearest(loss, LOSSES)}; use {', '.join(LOSSES)} or a callable")
+        if isinstance(loss, type):
+            raise UsageError(f"the loss is a class; give an instance: {loss.__name__}()")
         if not isinstance(loss, str) and not callable(loss):
             raise UsageError(f"a loss is a name or a callable, not a {type(loss).__name__}")
         self.loss = loss

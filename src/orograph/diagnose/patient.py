@@ -49,6 +49,7 @@ class Copy:
     step: Step | None
     change: Callable[[Any], Any] = lambda batch: map_tensors(torch.clone, batch)  # a network may work in place
     handles: list[Any] = field(default_factory=list)
+    way: str = "quiet"  # how the network can be looked at; see glances
 
     def train(self, batch: Any, index: int) -> float:
         """One training step, the user's own or the ordinary one; the loss before it (NaN where the step gives none)."""
@@ -102,6 +103,7 @@ class Patient:
         self.optimizer = optimizer
         self.batches = batches
         self.epoch = epoch or len(batches)
+        self.repeats = False  # whether examples come again on purpose
         self.bound = step is not None and any(_holds(one, model, optimizer) for one in within(_code_of(step)))
 
     @contextmanager
@@ -112,7 +114,7 @@ class Patient:
         """
         assert self.optimizer is not None
         versions = [p._version for p in self.model.parameters()]
-        with put_back((self.step, self.loss.loss), self.model, self.optimizer) if self.step else nullcontext():
+        with put_back((self.step, self.loss.loss), self.model, self.optimizer) if self._own else nullcontext():
             made = self._made(own_step)
             try:
                 yield made
@@ -122,13 +124,22 @@ class Patient:
                 if made.model is not self.model and versions != [p._version for p in self.model.parameters()]:
                     self.bound = True  # the step found the originals on a way that could not be seen
 
+    @property
+    def _own(self) -> bool:
+        """Whether there is code of the user's that may reach further than what it is given."""
+        return self.step is not None or not isinstance(self.loss.loss, (str, nn.Module))
+
     def _made(self, own_step: bool) -> Copy:
         assert self.optimizer is not None
         if own_step and self.bound:
             return Copy(self.model, self.optimizer, self.loss, self.step)
         try:
             # A step that is an object, or a method of one, is copied with whatever it holds; functions are shared.
-            model, optimizer, loss, step = copy.deepcopy((self.model, self.optimizer, self.loss, self.step))
+            memo: dict[int, Any] = {}
+            for one in [self.optimizer, *within((self.step, self.loss.loss))]:
+                if isinstance(one, Optimizer):
+                    _copied_optimizer(one, memo)
+            model, optimizer, loss, step = copy.deepcopy((self.model, self.optimizer, self.loss, self.step), memo)
         except Exception as error:
             reason = f"{type(error).__name__}: {error}".split("\n")[0]
             raise ModelError(
@@ -217,7 +228,29 @@ def _moved(tensor: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
     """On the device; a float64 network gets float64, any other what the user has."""
     if tensor.is_floating_point() and dtype == torch.float64:
         return tensor.to(device, dtype)
+    if tensor.device.type == "meta":
+        raise UsageError("the data lie on the meta device and hold no numbers; give real tensors")
     return tensor.to(device)
+
+
+def repeats_by_design(loader: Any) -> bool:
+    """Whether a loader draws with replacement, or is a stream that may bring an example again."""
+    samplers = [getattr(loader, "sampler", None), getattr(getattr(loader, "batch_sampler", None), "sampler", None)]
+    stream = isinstance(getattr(loader, "dataset", None), torch.utils.data.IterableDataset)
+    return stream or any(getattr(sampler, "replacement", False) for sampler in samplers)
+
+
+def _copied_optimizer(optimizer: Optimizer, memo: dict[int, Any]) -> None:
+    """Put a deep copy into ``memo``: torch's own way of copying drops attributes, which LBFGS and wrappers need."""
+    if id(optimizer) in memo:
+        return
+    made = object.__new__(type(optimizer))
+    memo[id(optimizer)] = made
+    for name, value in vars(optimizer).items():
+        if isinstance(value, Optimizer):
+            _copied_optimizer(value, memo)
+        if name != "step":  # a scheduler puts a function there that is bound to the original
+            vars(made)[name] = copy.deepcopy(value, memo)
 
 
 def _code_of(step: Any) -> Any:

@@ -10,15 +10,18 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from orograph.basics.errors import ModelError
+from orograph.basics.seeds import reseed
 from orograph.data.structure import batch_length, leaves
+from orograph.diagnose.batches import with_targets
+from orograph.diagnose.hidden import hidden
+from orograph.diagnose.inputs_and_targets import Known, batch_entropy, batch_variance, known, repetitions
 from orograph.diagnose.losses import called, parts_of
 from orograph.diagnose.patient import Copy
-from orograph.diagnose.task import Task, labels_of_batches, task_of
+from orograph.diagnose.task import Task, task_of
 from orograph.diagnose.watching import first_tensor, reading_of, watching
 from orograph.initialize.parts import parts_of as kernels_of
 from orograph.initialize.probing import probing
@@ -55,10 +58,11 @@ class Probe:
     no_gradient: list[str] = field(default_factory=list)  # trainable, and backward left None
     zero_gradient: list[str] = field(default_factory=list)
     unused: list[str] = field(default_factory=list)  # of layers that never ran
+    hidden: dict[str, int] = field(default_factory=dict)  # numbers of tensors with gradients that nobody registered
     detached: bool = False  # the loss does not depend on any parameter
     leak: float = 0.0  # how far an example's outputs change with the others of its batch
     error: str = ""
-    label_signal: float = float("nan")  # nearest neighbours' accuracy over that of the most frequent class
+    known: Known = field(default_factory=Known)
     batch_entropy: float = float("nan")  # how mixed the targets of a batch are, 1 as if drawn at random
 
 
@@ -67,7 +71,7 @@ def look_at(made: Copy, batches: Sequence[Any], epoch: int = 0) -> Probe:
     the shapes, where the network or the loss fails."""
     model, batch = made.model, batches[0]
     inputs = inputs_of_batches(batches)
-    repetitions(inputs, batches[: epoch or len(batches)])
+    inputs.seen, inputs.distinct = repetitions(batches[: epoch or len(batches)])
     for parameter in model.parameters():
         parameter.grad = None
     with watching(model) as watch, torch.enable_grad():
@@ -79,7 +83,10 @@ def look_at(made: Copy, batches: Sequence[Any], epoch: int = 0) -> Probe:
             except RuntimeError as error:
                 raise ModelError(f"backward() fails: {str(error).splitlines()[0]}") from error
     value = float(loss.detach())
-    task = task_of(watch.outputs, batch, value, batches, _forms_elsewhere(made, batches))
+    if _ignores_targets(made, batch):
+        task = Task("other")
+    else:
+        task = task_of(watch.outputs, batch, value, batches, _forms_elsewhere(made, batches))
     examples = batch_length(batch)
     layers = [reading_of(one, examples) for one in watch.readings]
     ran = {one.layer.split("#")[0] for one in watch.readings}
@@ -90,18 +97,39 @@ def look_at(made: Copy, batches: Sequence[Any], epoch: int = 0) -> Probe:
         if parameter.grad is None:
             owner = name.rpartition(".")[0]
             (probe.no_gradient if _ran(owner, ran, model) else probe.unused).append(name)
-        elif not bool(parameter.grad.any()):
+        elif not bool(dense(parameter.grad).any()):
             probe.zero_gradient.append(name)
+    for path, tensor in hidden(made.model).items():
+        if tensor.grad is not None and bool(dense(tensor.grad).any()):
+            probe.hidden[path] = tensor.numel()
+        tensor.grad = None
     for parameter in model.parameters():
         parameter.grad = None
-    probe.leak = _leak(made, batch)
+    probe.leak = _leak(made, batch, batches[1 % len(batches)])
+    probe.known = known(batches, task)
     if task.kind == "classes":
-        probe.label_signal = label_signal(batches, task)
         probe.batch_entropy = batch_entropy(batches, task)
     elif task.kind == "numbers":
-        probe.label_signal = number_signal(batches)
         probe.batch_entropy = batch_variance(batches)
     return probe
+
+
+def _ignores_targets(made: Copy, batch: Any) -> bool:
+    """Whether a loss of (model, batch) stays the same to the last bit when the targets come in another order."""
+    targets = parts_of(batch)[1]
+    if made.loss.of_outputs or not isinstance(targets, Tensor) or targets.dim() == 0 or len(targets) < 2:
+        return False
+    if bool((targets == targets.flip(0)).all()):
+        return False
+    found = []
+    with probing(made.model):
+        for change in (torch.clone, lambda t: t.flip(0)):
+            reseed(0, next(made.model.parameters()).device.type)
+            try:
+                found.append(float(made.loss(made.model, with_targets(made.change(batch), change))))
+            except Exception:  # a loss that works in training only
+                return False
+    return found[0] == found[1] and math.isfinite(found[0])
 
 
 def _forms_elsewhere(made: Copy, batches: Sequence[Any]) -> Collection[str] | None:
@@ -136,7 +164,7 @@ def inputs_of_batches(batches: Sequence[Any]) -> Inputs:
             if bad and found.bad_batch < 0:
                 found.bad_batch = index
             found.not_finite += bad
-            numbers.append(leaf.float())
+            numbers.append(leaf.detach().float())
         if isinstance(targets, Tensor) and targets.is_floating_point():
             found.bad_targets += int((~torch.isfinite(targets)).sum())
     if numbers:
@@ -151,72 +179,6 @@ def inputs_of_batches(batches: Sequence[Any]) -> Inputs:
             whole = float(every.std(correction=0))
             found.between = float(every.std(0, correction=0).mean()) / whole if whole > 0 else 0.0
     return found
-
-
-def repetitions(inputs: Inputs, batches: Sequence[Any]) -> None:
-    """Count the examples of one epoch, and those that differ, by a random projection of their inputs."""
-    random = torch.Generator().manual_seed(0)
-    marks: set[tuple[float, ...]] = set()
-    for batch in batches:
-        leaf = next((x for _, x in leaves(parts_of(batch)[0]) if isinstance(x, Tensor) and x.dim()), None)
-        if leaf is None:
-            return
-        flat = leaf.reshape(len(leaf), -1).double().cpu()
-        random.manual_seed(0)
-        weights = torch.rand(flat.shape[1], 2, dtype=torch.float64, generator=random)
-        marks.update(map(tuple, torch.nan_to_num(flat @ weights).tolist()))
-        inputs.seen += len(leaf)
-    inputs.distinct = len(marks)
-
-
-def label_signal(batches: Sequence[Any], task: Task, limit: int = 1500) -> float:
-    """Accuracy of five nearest neighbours, left one out, over the share of the most frequent class; NaN where inputs
-    do not stack."""
-    x, y = _rows(batches, limit)
-    if x is None or y is None or y.dim() != 1 or len(x) < 50:
-        return float("nan")
-    guesses = _neighbours(x)
-    votes = torch.zeros(len(x), max(task.classes, int(y.max()) + 1))
-    votes.scatter_add_(1, y[guesses].long(), torch.ones(guesses.shape))
-    right = float((votes.argmax(1) == y).float().mean())
-    most = float(torch.bincount(y.long()).max()) / len(y)
-    return right / most
-
-
-def number_signal(batches: Sequence[Any], limit: int = 1500) -> float:
-    """The share of the targets' variance that five nearest neighbours explain, plus 1 (so that 1 is none, as above)."""
-    x, y = _rows(batches, limit)
-    if x is None or y is None or len(x) < 50:
-        return float("nan")
-    y = y.reshape(len(y), -1).float()
-    guess = y[_neighbours(x)].mean(1)
-    total = float((y - y.mean(0)).square().sum())
-    return 2 - float((guess - y).square().sum()) / total if total > 0 else float("nan")
-
-
-def batch_entropy(batches: Sequence[Any], task: Task) -> float:
-    """Mean entropy of a batch's labels over that of batches drawn at random; 1 for shuffled data."""
-    every = labels_of_batches(batches).long()
-    whole = _entropy(every, task.classes)
-    sizes = [len(labels_of_batches([batch])) for batch in batches]
-    if whole <= 0.05 or min(sizes) < 4:
-        return float("nan")
-    each = [_entropy(labels_of_batches([batch]).long(), task.classes) for batch in batches]
-    # What batches of this size have when they are drawn at random, as the yardstick.
-    random = torch.Generator().manual_seed(0)
-    drawn = [_entropy(every[torch.randint(len(every), (size,), generator=random)], task.classes) for size in sizes]
-    expected = sum(drawn) / len(drawn)
-    return (sum(each) / len(each)) / expected if expected > 0 else float("nan")
-
-
-def batch_variance(batches: Sequence[Any]) -> float:
-    """The same for numbers: variance within batches over that of all targets; 1 for shuffled data."""
-    rows = [t.reshape(len(t), -1).float() for b in batches if isinstance(t := parts_of(b)[1], Tensor) and len(t) > 3]
-    if len(rows) < 3 or any(row.shape[1] != rows[0].shape[1] for row in rows):
-        return float("nan")
-    whole = float(torch.cat(rows).var(0).mean())
-    within = sum(float(row.var(0).mean()) for row in rows) / len(rows)
-    return within / whole if whole > 0 else float("nan")
 
 
 def _run(made: Copy, batch: Any) -> Tensor:
@@ -244,10 +206,16 @@ def _run(made: Copy, batch: Any) -> Tensor:
             handle.remove()
 
 
+def dense(tensor: Tensor) -> Tensor:
+    """A sparse gradient as an ordinary tensor."""
+    return tensor.to_dense() if tensor.is_sparse else tensor
+
+
 def _parameters(model: Any) -> list[ParameterReading]:
     found = []
     for slot in slots_of(model):
         values, gradient = slot.parameter.detach(), slot.parameter.grad
+        gradient = None if gradient is None else dense(gradient)
         he = float("nan")
         parts = kernels_of(slot.layer, slot.own, values)
         std = float(values.float().std(correction=0)) if values.numel() else float("nan")
@@ -277,70 +245,30 @@ def _ran(owner: str, ran: set[str], model: Any) -> bool:
     return kind == "NonDynamicallyQuantizableLinear" or not owner or (above in ran)
 
 
-def _leak(made: Copy, batch: Any) -> float:
-    """Largest change of the first half's outputs when the other half of a batch comes in another order, relative to the
-    spread of outputs; 0 where outputs have no row for each example."""
-    inputs = parts_of(batch)[0]
+def _leak(made: Copy, batch: Any, other: Any) -> float:
+    """Largest change of an example's outputs when the rest of its batch is replaced, relative to the spread of outputs;
+    0 where outputs have no row for each example."""
+    inputs, others = parts_of(batch)[0], parts_of(other)[0]
     n = batch_length(batch)
     if n < 4 or not isinstance(inputs, Tensor) or len(inputs) != n:
         return 0.0
+    if not isinstance(others, Tensor) or others.shape != inputs.shape:
+        others = inputs.roll(n // 2, 0)  # halves change places
+    half, worst = n // 2, 0.0
+    device = inputs.device.type
     with probing(made.model, norm="running"), torch.no_grad():
         try:
+            reseed(0, device)
             one = first_tensor(called(made.model, inputs.clone()))
-            half = n // 2
-            order = torch.cat([torch.arange(half), torch.arange(n - 1, half - 1, -1)]).to(inputs.device)
-            other = first_tensor(called(made.model, inputs[order]))
+            for kept in (slice(0, half), slice(half, n)):
+                mixed = others.clone()
+                mixed[kept] = inputs[kept]
+                reseed(0, device)  # what is drawn inside is drawn alike
+                found = first_tensor(called(made.model, mixed))
+                if one is None or found is None or one.shape != found.shape or one.shape[0] != n:
+                    return 0.0
+                worst = max(worst, float((one[kept].float() - found[kept].float()).abs().max()))
         except Exception:
             return 0.0
-    if one is None or other is None or one.shape != other.shape or one.shape[0] != n:
-        return 0.0
-    spread = float(one.float().std(correction=0))
-    gap = float((one[:half].float() - other[:half].float()).abs().max())
-    return gap / spread if spread > 0 and math.isfinite(gap) else 0.0
-
-
-def _rows(batches: Sequence[Any], limit: int) -> tuple[Tensor | None, Tensor | None]:
-    """Inputs as rows of standardised numbers and the targets, of up to ``limit`` distinct examples, on the CPU."""
-    xs, ys, count = [], [], 0
-    for batch in batches:
-        inputs, targets = parts_of(batch)
-        if not isinstance(inputs, Tensor) or not isinstance(targets, Tensor) or len(inputs) != len(targets):
-            return None, None
-        rows = inputs.reshape(len(inputs), -1)
-        if not inputs.is_floating_point():
-            if inputs.dim() != 2 or int(inputs.max()) > 5000:
-                return None, None
-            counts = torch.zeros(len(inputs), int(inputs.max()) + 1).scatter_add_(
-                1, inputs.cpu().long(), torch.ones(inputs.shape)
-            )
-            rows = counts
-        xs.append(rows.float().cpu())
-        ys.append(targets.cpu())
-        count += len(rows)
-        if count >= limit:
-            break
-    width = max(x.shape[1] for x in xs)
-    if any(y.shape[1:] != ys[0].shape[1:] for y in ys):
-        return None, None
-    x = torch.cat([torch.nn.functional.pad(x, (0, width - x.shape[1])) for x in xs])[:limit]
-    y = torch.cat(ys)[:limit]
-    x, kept = torch.from_numpy(np.unique(x.numpy(), axis=0, return_index=True)[1]), x
-    first = x.sort().values
-    x = kept[first]
-    x = torch.nan_to_num(x)
-    deviation = x.std(0, correction=0)
-    return (x - x.mean(0)) / torch.where(deviation > 0, deviation, torch.ones(())), y[first]
-
-
-def _neighbours(x: Tensor, count: int = 5) -> Tensor:
-    distances = torch.cdist(x, x)
-    distances.fill_diagonal_(float("inf"))
-    return distances.topk(count, largest=False).indices
-
-
-def _entropy(labels: Tensor, classes: int) -> float:
-    if not len(labels):
-        return 0.0
-    shares = torch.bincount(labels.clamp_min(0), minlength=max(classes, 1)).double() / len(labels)
-    shares = shares[shares > 0]
-    return float(-(shares * shares.log()).sum())
+    spread = float(one.float().std(correction=0)) if one is not None else 0.0
+    return worst / spread if spread > 0 and math.isfinite(worst) else 0.0

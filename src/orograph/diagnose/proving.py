@@ -6,6 +6,7 @@ of the change. A proved cause takes the findings that it explains with it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from time import perf_counter
@@ -101,10 +102,18 @@ class Proving:
     def _tempered(self, one: Suspicion) -> Suspicion:
         """After a run that time cut short, a setting that is quicker at first is no alarm: many begin slowly."""
         run = self.chart.run
-        short = run is not None and len(run.losses) < _SURE * self.wanted and run.end < 1.5 * run.start
-        if not short or self.chart.trains or one.needs == "nothing" or one.id not in _FASTER:
+        short = run is not None and len(run.losses) < _SURE * self.wanted
+        vague = run is not None and math.isnan(quality_of(run))  # a loss by itself need not fall: that of a GAN, say
+        if (
+            not (short or vague)
+            or run is None
+            or run.end >= 1.5 * run.start
+            or self.chart.trains
+            or one.needs == "nothing"
+            or one.id not in _FASTER
+        ):
             return one
-        limits = "the run was too short to be sure: give it more seconds"
+        limits = "give it more seconds: the run was short" if short else "a loss that is not meant to fall"
         return replace(one, severity="question", limits=f"{one.limits}; {limits}" if one.limits else limits)
 
     def run(self, edit: Edit) -> Run | None:
@@ -146,6 +155,8 @@ class Proving:
 
     def _compared(self, run: Run, id: str = "O") -> Trial:
         chart = self.chart
+        if math.isnan(quality_of(run)) or math.isnan(quality_of(chart.run)):
+            return self._by_loss_alone(run)
         gain = chart.gain(run)
         # Beside a run that learns, what halves the rest has helped; of the optimiser's settings more is asked, since
         # healthy ones differ in how fast they are.
@@ -157,6 +168,15 @@ class Proving:
         elif gain <= -threshold("proof_gain"):
             outcome = "made worse"
         return Trial(outcome, "quality of the answers (1 is perfect)", before, after, self.steps)
+
+    def _by_loss_alone(self, run: Run) -> Trial:
+        """Where answers cannot be rated, the loss has to tell."""
+        chart = self.chart
+        before, after = chart.run.end if chart.run is not None else math.nan, run.end
+        outcome: Outcome = "no effect"
+        if chart.gain(run) >= threshold("proof_gain") and chart.improves(run) and math.isfinite(after):
+            outcome = "verified"
+        return Trial(outcome, "loss on the first examples", before, after, self.steps)
 
     def _by_loss(self, run: Run, trial: Trial) -> Trial:
         """Of what is a fault in any case: where answers are good already, a loss of half is an effect too."""

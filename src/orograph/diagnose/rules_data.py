@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 
 import torch
 from torch import Tensor
 
 from orograph.diagnose import edits
+from orograph.diagnose.batches import with_targets
 from orograph.diagnose.chart import Chart, Edit, Suspicion
-from orograph.diagnose.probe import label_signal, number_signal
+from orograph.diagnose.inputs_and_targets import Known, known
 from orograph.diagnose.thresholds import threshold
 from orograph.results.diagnosis import Evidence
 
@@ -67,10 +67,9 @@ def data(chart: Chart) -> Iterator[Suspicion]:
         )  # fmt: skip
     most = max(task.shares, default=0.0)
     alone = most > 0.999 or (task.kind == "classes" and task.entropy < 0.15 * math.log(max(task.classes, 2)))
-    # Nearly one class, and the network answers nothing else.
-    alone = alone or (
-        most > threshold("one_class") and chart.run is not None and chart.quality < threshold("not_learned")
-    )
+    # Nearly one class, and too few examples of the others to learn from.
+    others = (1 - most) * inputs.seen
+    alone = alone or (most > threshold("one_class") and others < threshold("few_others"))
     if task.kind in ("classes", "binary") and task.shares and alone:
         yield Suspicion(
             "D06",
@@ -84,7 +83,9 @@ def data(chart: Chart) -> Iterator[Suspicion]:
             explains=("D05", "D04", "O00", "I02"),
         )
     few = 0 < inputs.distinct < threshold("few_examples")
-    if inputs.seen and (few or inputs.distinct < threshold("distinct_share") * inputs.seen):
+    if inputs.seen and (
+        few or (not chart.patient.repeats and inputs.distinct < threshold("distinct_share") * inputs.seen)
+    ):
         yield Suspicion(
             "D09",
             f"only {inputs.distinct} different examples ever come",
@@ -106,8 +107,12 @@ def data(chart: Chart) -> Iterator[Suspicion]:
 
 def no_signal(chart: Chart) -> bool:
     """Whether neighbours in the inputs know nothing of each other's targets."""
-    task, signal = chart.probe.task, chart.probe.label_signal
-    if not math.isfinite(signal):
+    return _nothing_known(chart, chart.probe.known)
+
+
+def _nothing_known(chart: Chart, found: Known) -> bool:
+    task, signal = chart.probe.task, found.signal
+    if not math.isfinite(signal) or found.surprise > threshold("surprise"):
         return False
     if task.kind == "numbers":
         return signal < threshold("number_signal")
@@ -138,7 +143,13 @@ def unrelated(chart: Chart, unseen: float) -> Suspicion:
         stage=2,
         evidence=(
             Evidence(
-                "nearest neighbours against a constant answer", chart.probe.label_signal, threshold("label_signal")
+                "nearest neighbours against a constant answer", chart.probe.known.signal, threshold("label_signal")
+            ),
+            Evidence(
+                "their correlation with the truth, in deviations of chance",
+                chart.probe.known.surprise,
+                threshold("surprise"),
+                "above 20",
             ),
             Evidence("quality on new batches", unseen, 0.05, "rising"),
         ),
@@ -156,16 +167,10 @@ def _moved_back(chart: Chart) -> Edit | None:
     changes["targets of a batch turned round"] = partial(torch.flip, dims=(0,))
     for name, change in changes.items():
         edit = edits.other_targets(name, change)
-        if not no_signal(replace(chart, probe=replace(chart.probe, label_signal=signal_of(chart, change)))):
+        batches = [with_targets(batch, change) for batch in chart.patient.batches[: chart.patient.epoch]]
+        if not _nothing_known(chart, known(batches, chart.probe.task)):
             return edit
     return None
-
-
-def signal_of(chart: Chart, change: Callable[[Tensor], Tensor]) -> float:
-    """The nearest neighbours' knowledge of changed targets; see :func:`orograph.diagnose.probe.label_signal`."""
-    task = chart.probe.task
-    batches = [edits.with_targets(batch, change) for batch in chart.patient.batches[: chart.patient.epoch]]
-    return label_signal(batches, task) if task.kind == "classes" else number_signal(batches)
 
 
 def _scale(chart: Chart) -> Iterator[Suspicion]:

@@ -48,8 +48,7 @@ def outside(chart: Chart) -> Iterator[Suspicion]:
     held = {id(p) for group in patient.optimizer.param_groups for p in group["params"]}
     own = dict(patient.model.named_parameters())
     trainable = {name: p for name, p in own.items() if p.requires_grad}
-    norms = chart.run.norms if chart.run is not None else {}
-    moved = {name for name, (before, after) in norms.items() if before != after}  # by another optimiser of the step
+    moved = chart.run.moved if chart.run is not None else set()  # by another optimiser of the step
     missing = [name for name, p in trainable.items() if id(p) not in held and name not in moved]
     strangers = held - {id(p) for p in own.values()}
     total = sum(p.numel() for p in trainable.values())
@@ -116,7 +115,8 @@ def frozen(chart: Chart) -> Iterator[Suspicion]:
             edit=edits.all_parameters(),
         )
         return
-    kernels = [slot for slot in still if slot.parts]
+    moved = chart.run.moved if chart.run is not None else set()
+    kernels = [slot for slot in still if slot.parts and slot.name not in moved]  # a teacher is moved by the step
     random = [slot for slot in kernels if looks_untrained(slot)]
     share = _numbers(random) / max(total, 1)
     # One layer among trained ones may look as if it were drawn.

@@ -21,36 +21,19 @@ from torch import Tensor, nn
 
 from orograph.basics.seeds import reseed
 from orograph.data.structure import map_tensors
+from orograph.diagnose.glances import Glance, glance
 from orograph.diagnose.patient import Copy
+from orograph.diagnose.probe import dense
 from orograph.diagnose.producer import Producer, finite, first_producer
 from orograph.diagnose.recording import Series, Watcher
-from orograph.diagnose.task import Task, flat_outputs, flat_targets
-from orograph.initialize.probing import probing
+from orograph.diagnose.task import Task
 
 _MARKS = (0, 5, 10, 25, 50, 75, 100, 150, 200, 300, 400)
 _WATCHED = 8  # parameters whose fresh gradients are kept whole
 _ENOUGH = 3  # new batches on which answers say something
+_WINDOW = 10  # steps, where training losses stand in for the probe's
 _READINGS = 24  # of layers and gradients in a run
 _NORMS = (nn.modules.batchnorm._NormBase,)
-
-
-@dataclass(frozen=True)
-class Glance:
-    """The network on the probe examples at a step, dropout off and batch norm by the batch.
-
-    ``loss``; ``ratio``, how much of the outputs' spread depends on the input; their ``spread`` over examples; ``top``,
-    the largest share of one predicted class (NaN for no classes); ``scale``, the standard deviation of all outputs;
-    ``quality``, 0 for answers no better than a constant and 1 for perfect ones, whatever the loss (accuracy above the
-    most frequent class's, the share of variance explained, else the share of the first loss that is gone).
-    """
-
-    step: int
-    loss: float
-    ratio: float
-    spread: float
-    top: float
-    scale: float
-    quality: float = float("nan")
 
 
 @dataclass
@@ -73,6 +56,7 @@ class Run:
     silent: set[str] = field(default_factory=set)
     missing: set[str] = field(default_factory=set)
     norms: dict[str, tuple[float, float]] = field(default_factory=dict)
+    moved: set[str] = field(default_factory=set)  # parameters that something changed, frozen ones too
     frozen_norms: set[str] = field(default_factory=set)  # norm layers that normalised by running statistics in a step
     evaluating: float = 0.0  # share of steps in which the whole network was in evaluation mode
     lr: list[float] = field(default_factory=list)
@@ -94,15 +78,17 @@ class Run:
 
     @property
     def start(self) -> float:
-        """The probe's loss at the start."""
-        return self.glances[0].loss if self.glances else float("nan")
+        """The probe's loss at the start, that of the first steps where it cannot be looked at."""
+        seen = [glance.loss for glance in self.glances[:1] if not math.isnan(glance.loss)]
+        return seen[0] if seen else _mean(self.losses[:_WINDOW])
 
     @property
     def end(self) -> float:
         """The probe's loss at the end; infinite where the run broke down."""
         if self.stopped is not None or not self.glances:
             return float("inf")
-        return self.glances[-1].loss
+        last = self.glances[-1].loss
+        return _mean(self.losses[-_WINDOW:]) if math.isnan(last) else last
 
     @property
     def unseen(self) -> float:
@@ -136,7 +122,7 @@ class Recorder:
         self._handles: list[Any] = [p.register_hook(self._arrived(p)) for p in self._trained]  # type: ignore[no-untyped-call]
         self._handles.append(made.optimizer.register_step_pre_hook(self._stepping))
         self._handles.append(made.optimizer.register_step_post_hook(self._stepped))
-        self._first = {id(p): float(p.detach().norm()) for p in self._trained}
+        self._first = {id(p): _size(p) for p in made.model.parameters()}
         for name, layer in made.model.named_modules():
             if isinstance(layer, _NORMS) and layer.track_running_stats:
                 self._handles.append(layer.register_forward_pre_hook(self._normed(name)))
@@ -157,9 +143,9 @@ class Recorder:
             if not self._training:
                 return
             self._seen.add(key)
-            if key not in self._alive and bool(gradient.any()):
+            kept = dense(gradient.detach())
+            if key not in self._alive and bool(kept.any()):
                 self._alive.add(key)
-            kept = gradient.detach()
             self._fresh[key] = kept.clone() if key not in self._fresh else self._fresh[key] + kept
 
         return hook
@@ -170,14 +156,14 @@ class Recorder:
         if self._depth > 1:  # an optimiser whose step calls its parent's
             return
         owned = [p for group in optimizer.param_groups for p in group["params"]]
-        given = [p.grad for p in owned if p.grad is not None]
+        given = [dense(p.grad) for p in owned if p.grad is not None]
         fresh = [self._fresh[id(p)] for p in owned if id(p) in self._fresh]
         self._row[0] = _norm(fresh)
         self._row[1] = _norm(given)
         if self._expected:
             self.run.agreement = _cosine([(self._fresh[k], g) for k, g in self._expected.items() if k in self._fresh])
             self._expected = {}
-        pairs = [(p.grad, self._fresh[id(p)]) for p in owned
+        pairs = [(dense(p.grad), self._fresh[id(p)]) for p in owned
                  if id(p) in self._whole and p.grad is not None and id(p) in self._fresh]  # fmt: skip
         self._row[2] = _cosine(pairs)
         self._row[3] += 1
@@ -251,7 +237,9 @@ class Recorder:
         names = self._names
         self.run.missing = {names[id(p)] for p in self._trained if id(p) not in self._seen}
         self.run.silent = {names[id(p)] for p in self._trained if id(p) in self._seen and id(p) not in self._alive}
-        self.run.norms = {names[id(p)]: (self._first[id(p)], float(p.detach().norm())) for p in self._trained}
+        last = {id(p): _size(p) for p in self._made.model.parameters()}
+        self.run.norms = {names[id(p)]: (self._first[id(p)], last[id(p)]) for p in self._trained}
+        self.run.moved = {names[key] for key, size in last.items() if self._first.get(key) != size}
         return self.run
 
 
@@ -361,64 +349,6 @@ def _look(made: Copy, probe: Sequence[Any], task: Task, run: Run, step: int, rec
             recorder.resume()
 
 
-def glance(made: Copy, probe: Sequence[Any], task: Task, step: int) -> Glance:
-    """The network on the probe batches as it stands."""
-    losses, rows, wanted = [], [], []
-    outputs_of: list[Any] = []
-    handle = made.model.register_forward_hook(lambda model, args, output: outputs_of.append(output))
-    with probing(made.model), torch.no_grad():
-        for batch in probe:
-            changed = made.change(batch)
-            losses.append(float(made.loss(made.model, changed)))
-            flat = flat_outputs(outputs_of[-1], changed, task.kind) if outputs_of and task.kind != "other" else None
-            if flat is not None:
-                rows.append(flat)
-                wanted.append(flat_targets(changed, task.kind))
-    handle.remove()
-    loss = sum(losses) / len(losses)
-    if not rows:
-        nan = float("nan")
-        return Glance(step, loss, nan, nan, nan, nan)
-    outputs = torch.cat(rows)
-    return Glance(step, loss, *outputs_spread(outputs, task), quality(outputs, torch.cat(wanted), task))
-
-
-def quality(outputs: Tensor, targets: Tensor, task: Task) -> float:
-    """How good answers are, 0 for a constant's and 1 for perfect ones; see :class:`Glance`."""
-    if not bool(torch.isfinite(outputs).all()):
-        return -1.0
-    if task.kind == "classes":
-        hits = float((outputs.argmax(1) == targets).float().mean())
-        most = float(torch.bincount(targets.long()).max()) / len(targets)
-        return (hits - most) / (1 - most) if most < 1 else 0.0
-    if task.kind == "binary":  # twice the area under the curve, less 1: no threshold, logits or probabilities alike
-        scores, truth = outputs.reshape(-1), targets.reshape(-1).bool()
-        positives, negatives = int(truth.sum()), int((~truth).sum())
-        if not positives or not negatives:
-            return 0.0
-        _, place, counts = torch.unique(scores, return_inverse=True, return_counts=True)
-        ranks = (counts.cumsum(0).double() - (counts.double() - 1) / 2)[place]  # equal scores share their mean rank
-        area = (float(ranks[truth].sum()) - positives * (positives + 1) / 2) / (positives * negatives)
-        return 2 * area - 1
-    wanted = targets.reshape(outputs.shape)
-    total = float((wanted - wanted.mean(0)).square().sum())
-    return max(1 - float((outputs - wanted).square().sum()) / total, -1.0) if total > 0 else 0.0
-
-
-def outputs_spread(outputs: Tensor, task: Task) -> tuple[float, float, float, float]:
-    """r = (mean over outputs of the standard deviation over examples) / (that of all outputs), the numerator by itself,
-    the largest share of one predicted class, and the standard deviation of all outputs."""
-    over = float(outputs.std(0, correction=0).mean())
-    whole = float(outputs.std(correction=0))
-    if outputs.shape[1] == 1 or task.kind != "classes":  # no classes to be told apart: against the targets' spread
-        whole = task.spread if math.isfinite(task.spread) and task.spread > 0 else max(whole, over)
-    top = float("nan")
-    if task.kind == "classes":
-        predicted = outputs.argmax(1)
-        top = float(torch.bincount(predicted, minlength=task.classes).max()) / len(predicted)
-    return (over / whole if whole > 0 else 0.0), over, top, float(outputs.std(correction=0))
-
-
 def _stepper(made: Copy, name: str) -> Producer:
     """The optimiser, which broke a parameter."""
     weights = made.model.get_parameter(name)
@@ -433,9 +363,17 @@ def _producer(made: Copy, batch: Any) -> Producer | None:
         return None
 
 
+def _mean(losses: Sequence[float]) -> float:
+    return sum(losses) / len(losses) if losses else float("nan")
+
+
 def _cosine(pairs: Sequence[tuple[Tensor, Tensor]]) -> float:
     lengths = _norm([a for a, _ in pairs]) * _norm([b for _, b in pairs])
     return sum(float((a * b).sum()) for a, b in pairs) / lengths if lengths > 0 else float("nan")
+
+
+def _size(parameter: Tensor) -> float:
+    return float("nan") if parameter.device.type == "meta" else float(parameter.detach().norm())
 
 
 def _norm(tensors: Sequence[Tensor]) -> float:

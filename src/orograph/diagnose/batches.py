@@ -1,0 +1,29 @@
+"""A batch with other inputs, or with other targets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import Tensor
+
+from orograph.diagnose.losses import parts_of
+from orograph.objective.criterion import LABELS
+
+
+def with_inputs(batch: Any, change: Callable[[Any], Any]) -> Any:
+    """A batch with other inputs and the same targets."""
+    if isinstance(batch, Mapping):
+        return {name: value if name in LABELS else change(value) for name, value in batch.items()}
+    if isinstance(batch, (tuple, list)) and len(batch) >= 2:
+        return type(batch)([*(change(part) for part in batch[:-1]), batch[-1]])
+    return change(batch)
+
+
+def with_targets(batch: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """A batch with the same inputs and other targets."""
+    targets = parts_of(batch)[1]
+    if isinstance(batch, Mapping):
+        key = next(name for name in LABELS if name in batch)
+        return {**batch, key: change(targets)}
+    return type(batch)([*batch[:-1], change(targets)])

@@ -1,0 +1,122 @@
+"""How a network on its way does on the probe examples."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from orograph.diagnose.patient import Copy
+from orograph.diagnose.task import Task, flat_outputs, flat_targets
+from orograph.initialize.probing import probing
+
+_WAYS = ("quiet", "with gradients", "as in training")
+
+
+@dataclass(frozen=True)
+class Glance:
+    """The network on the probe examples at a step, dropout off and batch norm by the batch.
+
+    ``loss``; ``ratio``, how much of the outputs' spread depends on the input; their ``spread`` over examples; ``top``,
+    the largest share of one predicted class (NaN for no classes); ``scale``, the standard deviation of all outputs;
+    ``quality``, 0 for answers no better than a constant and 1 for perfect ones, whatever the loss (accuracy above the
+    most frequent class's, the share of variance explained, else the share of the first loss that is gone).
+    """
+
+    step: int
+    loss: float
+    ratio: float
+    spread: float
+    top: float
+    scale: float
+    quality: float = float("nan")
+
+
+def glance(made: Copy, probe: Sequence[Any], task: Task, step: int) -> Glance:
+    """The network on the probe batches as it stands.
+
+    It is looked at with dropout off and without gradients; where the user's network or loss does not work so (it
+    differentiates inside, or has further outputs in training), with gradients, or in training mode. Where nothing
+    works, all is NaN: that a loss works in training only is no fault.
+    """
+    for way in _WAYS[_WAYS.index(made.way) :]:
+        try:
+            with _looking(made, way):
+                found = _glanced(made, probe, task, step)
+        except Exception:  # noqa: S112  another way may do
+            continue
+        made.way = way
+        return found
+    nan = float("nan")
+    return Glance(step, nan, nan, nan, nan, nan)
+
+
+@contextmanager
+def _looking(made: Copy, way: str) -> Iterator[None]:
+    with probing(made.model, dropout=way == "as in training"), torch.set_grad_enabled(way != "quiet"):
+        yield
+
+
+def _glanced(made: Copy, probe: Sequence[Any], task: Task, step: int) -> Glance:
+    losses, rows, wanted = [], [], []
+    outputs_of: list[Any] = []
+    handle = made.model.register_forward_hook(lambda model, args, output: outputs_of.append(output))
+    try:
+        for batch in probe:
+            changed = made.change(batch)
+            losses.append(float(made.loss(made.model, changed)))
+            if not outputs_of or task.kind == "other":
+                continue
+            flat, targets = flat_outputs(outputs_of[-1], changed, task.kind), flat_targets(changed, task.kind)
+            if flat is not None and len(flat) == len(targets):
+                rows.append(flat)
+                wanted.append(targets)
+    finally:
+        handle.remove()
+    loss = sum(losses) / len(losses)
+    if not rows:
+        nan = float("nan")
+        return Glance(step, loss, nan, nan, nan, nan)
+    outputs = torch.cat(rows)
+    return Glance(step, loss, *outputs_spread(outputs, task), quality(outputs, torch.cat(wanted), task))
+
+
+def quality(outputs: Tensor, targets: Tensor, task: Task) -> float:
+    """How good answers are, 0 for a constant's and 1 for perfect ones; see :class:`Glance`."""
+    if not bool(torch.isfinite(outputs).all()):
+        return -1.0
+    if task.kind == "classes":
+        hits = float((outputs.argmax(1) == targets).float().mean())
+        most = float(torch.bincount(targets.long()).max()) / len(targets)
+        return (hits - most) / (1 - most) if most < 1 else 0.0
+    if task.kind == "binary":  # twice the area under the curve, less 1: no threshold, logits or probabilities alike
+        scores, truth = outputs.reshape(-1), targets.reshape(-1).bool()
+        positives, negatives = int(truth.sum()), int((~truth).sum())
+        if not positives or not negatives:
+            return 0.0
+        _, place, counts = torch.unique(scores, return_inverse=True, return_counts=True)
+        ranks = (counts.cumsum(0).double() - (counts.double() - 1) / 2)[place]  # equal scores share their mean rank
+        area = (float(ranks[truth].sum()) - positives * (positives + 1) / 2) / (positives * negatives)
+        return 2 * area - 1
+    wanted = targets.reshape(outputs.shape)
+    total = float((wanted - wanted.mean(0)).square().sum())
+    return max(1 - float((outputs - wanted).square().sum()) / total, -1.0) if total > 0 else 0.0
+
+
+def outputs_spread(outputs: Tensor, task: Task) -> tuple[float, float, float, float]:
+    """r = (mean over outputs of the standard deviation over examples) / (that of all outputs), the numerator by itself,
+    the largest share of one predicted class, and the standard deviation of all outputs."""
+    over = float(outputs.std(0, correction=0).mean())
+    whole = float(outputs.std(correction=0))
+    if outputs.shape[1] == 1 or task.kind != "classes":  # no classes to be told apart: against the targets' spread
+        whole = task.spread if math.isfinite(task.spread) and task.spread > 0 else max(whole, over)
+    top = float("nan")
+    if task.kind == "classes":
+        predicted = outputs.argmax(1)
+        top = float(torch.bincount(predicted, minlength=task.classes).max()) / len(predicted)
+    return (over / whole if whole > 0 else 0.0), over, top, float(outputs.std(correction=0))

@@ -1,0 +1,105 @@
+"""Settings that no training survives, and layers that nobody knows of: seen without training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from torch import nn
+
+from orograph.basics.words import counted
+from orograph.diagnose import edits
+from orograph.diagnose.chart import Chart, Suspicion
+from orograph.diagnose.hidden import hidden
+from orograph.results.diagnosis import Evidence
+
+
+def settings(chart: Chart) -> Iterator[Suspicion]:
+    """What is set so that nothing can be learned."""
+    yield from _hidden(chart)
+    yield from _rates(chart)
+    yield from _momentum(chart)
+
+
+def _hidden(chart: Chart) -> Iterator[Suspicion]:
+    optimizer = chart.patient.optimizer
+    groups = optimizer.param_groups if optimizer is not None else []
+    held = {id(p) for group in groups for p in group["params"]}
+    known = {path for path, tensor in hidden(chart.patient.model).items() if id(tensor) in held}
+    found = {path: size for path, size in chart.probe.hidden.items() if path not in known}
+    if found:
+        first = next(iter(found))
+        yield Suspicion(
+            "W10",
+            "the network uses layers that it does not own",
+            "critical",
+            0.97,
+            f"{counted(len(found), 'tensor')} ({first}, …) get gradients, and model.parameters() does not hold them: "
+            "they stand in a plain list, tuple or dictionary, or are no nn.Parameter, so that no optimiser trains them",
+            "keep layers in nn.ModuleList, nn.ModuleDict or nn.Sequential, and weights in nn.Parameter",
+            "self.layers = nn.ModuleList([…])",
+            where=first,
+            stage=1,
+            evidence=(Evidence("numbers that get gradients and belong to nobody", sum(found.values()), 0.0, "0"),),
+            explains=("O02", "I01", "O00", "I06", "W04"),
+            limits="an optimiser of their own",
+            edit=edits.owned(),
+        )
+
+
+def _rates(chart: Chart) -> Iterator[Suspicion]:
+    optimizer, run = chart.patient.optimizer, chart.run
+    if optimizer is None:
+        return
+    names = {id(p): name for name, p in chart.patient.model.named_parameters()}
+    bad, broken = [], False
+    for index, group in enumerate(optimizer.param_groups):
+        lr = float(group.get("lr", 1.0))
+        moved = run is not None and any(names.get(id(p)) in run.moved for p in group["params"])
+        if lr < 0 or not math.isfinite(lr):
+            broken = True
+            bad.append((index, lr))
+        elif lr == 0 and run is not None and run.losses and not moved:  # a warm-up may begin at 0
+            bad.append((index, lr))
+    if bad:
+        every = len(bad) == len(optimizer.param_groups)
+        which = "" if every else f" of group {bad[0][0]}"
+        yield Suspicion(
+            "W12",
+            f"the learning rate{which} is {bad[0][1]:g}",
+            "critical" if every or broken else "warning",
+            0.97,
+            "no step can do any good with it" if broken else "what is trained with it never changes",
+            "give every group a positive learning rate",
+            f"for group in optimizer.param_groups: group['lr'] = {1e-3:g}",
+            evidence=tuple(Evidence(f"learning rate of group {index}", lr, 0.0, "1e-4 to 0.1") for index, lr in bad),
+            explains=("A05", "O02", "O00", "O01", "O03", "I01"),
+            limits="" if broken else "layers that are meant to stay; freeze them with requires_grad_(False)",
+            edit=edits.learning_rates(),
+        )
+
+
+def _momentum(chart: Chart) -> Iterator[Suspicion]:
+    still = [
+        name
+        for name, layer in chart.patient.model.named_modules()
+        if isinstance(layer, nn.modules.batchnorm._NormBase)
+        and layer.track_running_stats
+        and layer.momentum == 0
+        and layer.training
+        and layer.num_batches_tracked is not None
+        and int(layer.num_batches_tracked) == 0
+    ]
+    if still:
+        yield Suspicion(
+            "W15",
+            "running statistics of norm layers never move",
+            "warning",
+            0.95,
+            f"{still[0]} has momentum 0: in evaluation it normalises by the mean 0 and variance 1 that it began with, "
+            "however well it does in training",
+            "use momentum 0.1 (None: a plain mean over all batches)",
+            "nn.BatchNorm2d(channels, momentum=0.1)",
+            where=still[0],
+            evidence=(Evidence("norm layers with momentum 0", len(still), 0.0, "0"),),
+        )
