@@ -121,8 +121,10 @@ class _Examination:
         with self._stage("one batch"), _copied(self.patient) as made:
             probe = look_at(made, self.patient.batches, self.patient.epoch)
         chart = Chart(self.patient, probe)
-        with self._stage("shadow run"):
+        with self._stage("shadow run") as notes:
             chart.run = self._shadow(chart)
+            if chart.run.unwatched:
+                notes.append(f"not everything could be recorded ({chart.run.unwatched})")
         signals = Signals(chart, seed=self.seed, seconds=self.seconds / 2, orders=2 if self.thorough else 1)
         with self._stage("wiring and rules"):
             rules = (settings, wiring, data, loss_rules, start, architecture)
@@ -183,12 +185,12 @@ class _Examination:
         return max(min(self.steps, int(self.seconds / max(spent, 1e-6))), 20)
 
     @contextmanager
-    def _stage(self, name: str) -> Iterator[None]:
-        began = perf_counter()
+    def _stage(self, name: str) -> Iterator[list[str]]:
+        began, notes = perf_counter(), list[str]()
         try:
-            yield
+            yield notes
         finally:
-            self.stages.append(StageRecord(name, perf_counter() - began))
+            self.stages.append(StageRecord(name, perf_counter() - began, "; ".join(notes)))
 
 
 @contextmanager

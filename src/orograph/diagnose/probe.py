@@ -207,14 +207,15 @@ def _run(made: Copy, batch: Any) -> Tensor:
 
 
 def dense(tensor: Tensor) -> Tensor:
-    """A sparse gradient as an ordinary tensor."""
-    return tensor.to_dense() if tensor.is_sparse else tensor
+    """A sparse gradient as an ordinary tensor, complex numbers as pairs of real ones."""
+    tensor = tensor.to_dense() if tensor.is_sparse else tensor
+    return torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor
 
 
 def _parameters(model: Any) -> list[ParameterReading]:
     found = []
     for slot in slots_of(model):
-        values, gradient = slot.parameter.detach(), slot.parameter.grad
+        values, gradient = dense(slot.parameter.detach()), slot.parameter.grad
         gradient = None if gradient is None else dense(gradient)
         he = float("nan")
         parts = kernels_of(slot.layer, slot.own, values)

@@ -109,7 +109,8 @@ def _remove(handles: list[Any]) -> None:
 
 def finite(tensor: Tensor) -> bool:
     """Whether all entries are numbers."""
-    return not tensor.is_floating_point() or bool(torch.isfinite(tensor).all())
+    real = tensor.is_floating_point() or tensor.is_complex()
+    return not real or bool(torch.isfinite(tensor.to_dense() if tensor.is_sparse else tensor).all())
 
 
 def _described(name: str, module: nn.Module, phase: str, given: list[Tensor], made: list[Tensor]) -> Producer:

@@ -64,6 +64,7 @@ class Run:
     stopped: int | None = None  # the step at which loss or weights were no longer finite
     producer: Producer | None = None
     error: str = ""
+    unwatched: str = ""  # why something could not be recorded
     seconds: float = 0.0
     fresh: list[float] = field(default_factory=list)  # quality on batches of the first epoch just before their step
     series: Series = field(default_factory=Series)
@@ -119,9 +120,9 @@ class Recorder:
         self._last: list[tuple[Tensor, Tensor]] = []
         self._expected: dict[int, Tensor] = {}
         self._row = [0.0, 0.0, float("nan"), 0.0]
-        self._handles: list[Any] = [p.register_hook(self._arrived(p)) for p in self._trained]  # type: ignore[no-untyped-call]
-        self._handles.append(made.optimizer.register_step_pre_hook(self._stepping))
-        self._handles.append(made.optimizer.register_step_post_hook(self._stepped))
+        self._handles: list[Any] = [p.register_hook(self._careful(self._arrived(p))) for p in self._trained]  # type: ignore[no-untyped-call]
+        self._handles.append(made.optimizer.register_step_pre_hook(self._careful(self._stepping)))
+        self._handles.append(made.optimizer.register_step_post_hook(self._careful(self._stepped)))
         self._first = {id(p): _size(p) for p in made.model.parameters()}
         for name, layer in made.model.named_modules():
             if isinstance(layer, _NORMS) and layer.track_running_stats:
@@ -149,6 +150,17 @@ class Recorder:
             self._fresh[key] = kept.clone() if key not in self._fresh else self._fresh[key] + kept
 
         return hook
+
+    def _careful(self, hook: Callable[..., None]) -> Callable[..., None]:
+        """A hook whose own failure is no failure of the user's step; without it less is known."""
+
+        def called(*args: Any) -> None:
+            try:
+                hook(*args)
+            except Exception as error:
+                self.run.unwatched = f"{type(error).__name__}: {error}".split("\n")[0]
+
+        return called
 
     @torch.no_grad()
     def _stepping(self, optimizer: Any, args: Any, kwargs: Any) -> None:
