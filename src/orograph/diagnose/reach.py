@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import copy
 import functools
-import inspect
+import sys
 import types
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -19,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 _DEEP = 6  # how far references are followed
 _MANY = 2000  # objects at most; more means a data set or a library
@@ -53,10 +55,11 @@ def _known_to(one: Any) -> Iterator[Any]:
         yield from list(one.values())[:_MANY]
     elif isinstance(one, (nn.Module, Optimizer, Tensor)):
         return
-    elif not _of_library(one) or hasattr(one, "optimizer"):  # schedulers hold their optimiser
+    elif isinstance(one, LRScheduler):
+        yield one.optimizer
+    elif not _of_library(one):
         yield from vars(one).values() if hasattr(one, "__dict__") else ()
-        if not _of_library(one):
-            yield vars(type(one)).get("__call__")
+        yield vars(type(one)).get("__call__")
 
 
 def _of_function(function: types.FunctionType) -> Iterator[Any]:
@@ -84,7 +87,10 @@ def _names(code: types.CodeType) -> Iterator[str]:
 
 
 def _of_library(one: Any) -> bool:
-    return (type(one).__module__ or "").split(".")[0] in _LIBRARIES
+    """Whether an object's class is no user's: then what it holds is its own affair."""
+    name = type(one).__module__ or ""
+    place = str(getattr(sys.modules.get(name), "__file__", "") or "")
+    return name.split(".")[0] in _LIBRARIES or "site-packages" in place
 
 
 @contextmanager
@@ -97,7 +103,10 @@ def put_back(step: Any, *others: Any) -> Iterator[None]:
         yield
     finally:
         for undo in restore:
-            undo()
+            try:
+                undo()
+            except Exception as error:  # the rest has to be put back all the same
+                warnings.warn(f"the doctor could not put back something that your step changed: {error}", stacklevel=2)
 
 
 def _restorers(one: Any) -> list[Callable[[], None]]:
@@ -121,7 +130,7 @@ def _restorers(one: Any) -> list[Callable[[], None]]:
         with suppress(Exception):
             saved = copy.deepcopy(one.state_dict())
             found.append(lambda: one.load_state_dict(saved))
-    if hasattr(one, "__dict__") and not inspect.isbuiltin(one):
+    if isinstance(one, LRScheduler) or (hasattr(one, "__dict__") and not _of_library(one)):
         before = dict(vars(one))
         found.append(lambda: _same(vars(one), before))
     return found
