@@ -126,26 +126,28 @@ def _ignores_targets(made: Copy, batch: Any) -> bool:
         for change in (torch.clone, lambda t: t.flip(0)):
             reseed(0, next(made.model.parameters()).device.type)
             try:
-                found.append(float(made.loss(made.model, with_targets(made.change(batch), change))))
+                found.append(float(made.loss(made.model, with_targets(made.change(batch), change)).detach()))
             except Exception:  # a loss that works in training only
                 return False
     return found[0] == found[1] and math.isfinite(found[0])
 
 
 def _forms_elsewhere(made: Copy, batches: Sequence[Any]) -> Collection[str] | None:
-    """The formulas that the loss agrees with on the second batch; None where there is none."""
-    if len(batches) < 2:
-        return None
+    """The formulas that the loss agrees with on each of the next batches; None where there is none."""
     outputs: list[Any] = []
+    common: set[str] | None = None
     handle = made.model.register_forward_hook(lambda model, args, output: outputs.append(output))
     try:
         with probing(made.model), torch.no_grad():
-            value = float(made.loss(made.model, made.change(batches[1])))
-        return task_of(outputs[-1], batches[1], value, batches).matches
-    except Exception:  # the second batch is another matter
+            for batch in batches[1:4]:
+                value = float(made.loss(made.model, made.change(batch)))
+                found = set(task_of(outputs[-1], batch, value, batches).matches)
+                common = found if common is None else common & found
+    except Exception:  # the others are another matter
         return None
     finally:
         handle.remove()
+    return common
 
 
 def inputs_of_batches(batches: Sequence[Any]) -> Inputs:
@@ -261,12 +263,16 @@ def _leak(made: Copy, batch: Any, other: Any) -> float:
         try:
             reseed(0, device)
             one = first_tensor(called(made.model, inputs.clone()))
+            reseed(0, device)
+            again = first_tensor(called(made.model, inputs.clone()))
+            if one is None or again is None or not torch.equal(one, again):
+                return 0.0  # a network that keeps a state from call to call: nothing can be compared
             for kept in (slice(0, half), slice(half, n)):
                 mixed = others.clone()
                 mixed[kept] = inputs[kept]
                 reseed(0, device)  # what is drawn inside is drawn alike
                 found = first_tensor(called(made.model, mixed))
-                if one is None or found is None or one.shape != found.shape or one.shape[0] != n:
+                if found is None or one.shape != found.shape or one.shape[0] != n:
                     return 0.0
                 worst = max(worst, float((one[kept].float() - found[kept].float()).abs().max()))
         except Exception:
