@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -286,6 +286,17 @@ def without(kind: type[nn.Module] | tuple[type[nn.Module], ...], name: str, last
     def change(made: Copy) -> None:
         places = [(path, module) for path, module in made.model.named_modules() if isinstance(module, kind) and path]
         for path, _ in places[-1:] if last else places:
+            parent, _, child = path.rpartition(".")
+            setattr(made.model.get_submodule(parent), child, nn.Identity())
+
+    return Edit(name, change)
+
+
+def stripped(paths: Sequence[str], name: str) -> Edit:
+    """Replace the modules at these paths by the identity."""
+
+    def change(made: Copy) -> None:
+        for path in paths:
             parent, _, child = path.rpartition(".")
             setattr(made.model.get_submodule(parent), child, nn.Identity())
 

@@ -73,6 +73,8 @@ def _probabilities(chart: Chart, flat: Tensor | None) -> Iterator[Suspicion]:
         fix = (
             edits.other_loss("cross-entropy of logits", edits.cross_entropy)
             if task.form.endswith(("of softmax", "of sigmoid")) and task.kind == "classes"
+            else edits.stripped(squashing, "no softmax or sigmoid at the end")
+            if (squashing := _squashing(chart))
             else edits.other_loss("log of the probabilities", edits.log_of_probabilities)
             if rows
             else edits.without(nn.Sigmoid, "no sigmoid at the end", last=True)
@@ -255,6 +257,16 @@ def _sums_over_batch(chart: Chart) -> bool:
     if outputs is None or outputs.dim() < 2:
         return False
     return bool(((outputs.detach().float().sum(0) - 1).abs() < 1e-3).all())
+
+
+def _squashing(chart: Chart) -> list[str]:
+    """The paths of softmax and sigmoid layers at the end of the network, if it ends in such."""
+    found: list[str] = []
+    for one in reversed(chart.probe.layers if _last_kind(chart) else []):
+        if one.kind not in ("Softmax", "Sigmoid"):
+            break
+        found.append(one.layer.split("#")[0])
+    return found
 
 
 def _last_kind(chart: Chart) -> str:
