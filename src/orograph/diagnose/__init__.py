@@ -2,7 +2,7 @@
 
 from orograph.diagnose.doctor import doctor
 from orograph.diagnose.monitor import Monitor, MonitorWarning
-from orograph.diagnose.shadow import Run
+from orograph.diagnose.run import Run
 from orograph.diagnose.watching import watching
 
 __all__ = ["Monitor", "MonitorWarning", "Run", "doctor", "watching"]

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from orograph.diagnose.patient import Copy, Patient
 from orograph.diagnose.probe import Probe
-from orograph.diagnose.shadow import Run
+from orograph.diagnose.run import Run
 from orograph.diagnose.thresholds import threshold
 from orograph.results.diagnosis import Evidence, Severity
 

@@ -33,7 +33,8 @@ from orograph.diagnose.rules_run import running, update_sizes
 from orograph.diagnose.rules_settings import settings
 from orograph.diagnose.rules_start import architecture, start
 from orograph.diagnose.rules_wiring import wiring
-from orograph.diagnose.shadow import Run, train
+from orograph.diagnose.run import Run
+from orograph.diagnose.shadow import train
 from orograph.diagnose.signals import Signals
 from orograph.diagnose.thresholds import version
 from orograph.results.diagnosis import Diagnosis, Finding, ParameterReading, StageRecord, Verdict

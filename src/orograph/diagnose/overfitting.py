@@ -15,7 +15,8 @@ from torch import nn
 from orograph.data.structure import batch_length
 from orograph.diagnose import edits
 from orograph.diagnose.chart import Chart, Edit, quality_of
-from orograph.diagnose.shadow import Run, train
+from orograph.diagnose.run import Run
+from orograph.diagnose.shadow import train
 from orograph.diagnose.thresholds import threshold
 from orograph.initialize.chunks import rows
 

@@ -15,7 +15,8 @@ from typing import Any
 from orograph.diagnose import edits
 from orograph.diagnose.chart import Chart, Edit, Suspicion, quality_of
 from orograph.diagnose.rules_data import no_signal, unrelated
-from orograph.diagnose.shadow import Run, train
+from orograph.diagnose.run import Run
+from orograph.diagnose.shadow import train
 from orograph.diagnose.signals import Signals
 from orograph.diagnose.thresholds import threshold
 from orograph.results.diagnosis import Finding, Outcome, Trial

@@ -10,7 +10,7 @@ from typing import Any
 from orograph.diagnose import edits
 from orograph.diagnose.chart import Chart, Suspicion
 from orograph.diagnose.producer import Producer
-from orograph.diagnose.shadow import Run
+from orograph.diagnose.run import Run
 from orograph.diagnose.signals import Signals
 from orograph.diagnose.thresholds import threshold
 from orograph.results.diagnosis import Evidence
