@@ -1,0 +1,24 @@
+"""The doctor's findings that name each cause of the held-out half alone, judged by what the findings say and before any
+scoring. Whoever tunes a doctor does not read this file before the final score."""
+
+from __future__ import annotations
+
+#: An empty tuple: the doctor has no finding whose title and cause say this.
+MEANS_HELD_OUT: dict[str, tuple[str, ...]] = {
+    "adam-epsilon-too-large": ("O07",),
+    "logarithm-of-zero": ("A05",),
+    "batch-too-small-for-normalisation": (),
+    "attention-mask-wrong": (),  # A05 may lead to the layer, but says nothing of the mask
+    "axes-swapped": ("W09",),
+    "output-bias-huge": ("I09",),
+    "weights-reset": (),
+    "labels-equal-inputs": (),
+    "augmentation-destroys-inputs": (),
+    "label-smoothing-too-high": (),
+    "momentum-too-high": ("O07",),
+    "class-weights-wrong": (),
+    "loss-scale-not-undone": (),  # L03 is of sums over the batch
+    "running-statistics-frozen": ("W15",),
+    "targets-ignored": (),  # D06 leaves out what is ignored
+    "group-rate-zero": ("W12",),
+}
