@@ -103,7 +103,7 @@ class Pictures(Networks):
     examples: int | None = None
     """Use only the first so many examples."""
     loss: str = "cross_entropy"
-    """cross_entropy, abyss, mse, or file.py:function with (model, batch) as its arguments."""
+    """cross_entropy, abyss, mse, or file.py:function of (outputs, targets) or (model, batch)."""
     batchnorm: Literal["frozen", "recalibrate", "batch"] | None = None
     """Batch-norm statistics between networks; unset: recalibrate where there is batch norm."""
     precision: Precision = "float32"

@@ -77,7 +77,7 @@ def gradinit(
     Parameters
     ----------
     data : training examples; a list holds ready-made batches of any structure, of which each is cut in three by rows
-    loss : of the objective (``cross_entropy``, ``mse``) or a callable ``loss(model, batch)``
+    loss : ``cross_entropy``, ``mse``, a module or function of (outputs, targets), or a function of (model, batch)
     optimizer, lr : of the training to come. ``sgd`` bounds the Euclidean norm of the gradient, ``adam`` its sum of
         absolute values
     gamma : the bound; "auto" is the paper's rule, lr gamma^2 = 0.1 for sgd and lr gamma = 0.1 for adam

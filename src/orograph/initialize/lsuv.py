@@ -23,7 +23,7 @@ from orograph.basics.seeds import isolated_randomness
 from orograph.initialize.applying import apply
 from orograph.initialize.parts import parts_of
 from orograph.initialize.recipes import running_order
-from orograph.objective.criterion import LABELS
+from orograph.objective.calling import LABELS
 from orograph.objective.example import plain_attention, run
 from orograph.results.layer_scales import LayerScale, LayerScales
 from orograph.results.provenance import Cost, Provenance

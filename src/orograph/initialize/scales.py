@@ -55,7 +55,7 @@ class _Height(nn.Module):
         self.criterion = criterion
 
     def forward(self, batch: Any) -> Tensor:
-        return self.criterion(self.network, batch).losses.mean()
+        return self.criterion.mean(self.network, batch)
 
 
 class ScaledNetwork:

@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from orograph.data import Examples
-from orograph.objective.criterion import LABELS
+from orograph.objective.calling import LABELS
 
 
 def run(model: nn.Module, example: Any) -> Any:
