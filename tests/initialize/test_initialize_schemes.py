@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 import orograph as og
-from orograph.basics.errors import ModelError, UsageError
+from orograph.basics.errors import UsageError
 from orograph.initialize import SCHEMES, DeltaOrthogonal, Normal, Orthogonal, TruncatedNormal, apply, scheme_of
 from orograph.initialize.parts import parts_of
 from orograph.results import Initialization, load
@@ -197,11 +197,11 @@ def test_names_are_understood_or_refused_in_a_line() -> None:
     ):
         with pytest.raises(UsageError, match=message):
             scheme_of(wrong)
-    with pytest.raises(ModelError, match="no values yet"):
+    with pytest.raises(UsageError, match="run the network on one batch first"):
         apply(nn.Sequential(nn.LazyLinear(4)), "he-normal")
     with torch.device("meta"):
         elsewhere = nn.Linear(3, 3)
-    with pytest.raises(ModelError, match="no values yet"):
+    with pytest.raises(UsageError, match="meta device"):
         apply(elsewhere, "he-normal")
 
 
