@@ -21,7 +21,7 @@ from orograph.basics.errors import UsageError
 from orograph.basics.seeds import isolated_randomness
 from orograph.initialize.schemes import Default, Scheme, scheme_of
 from orograph.initialize.slots import Slot
-from orograph.objective.example import plain_attention, run
+from orograph.objective.example import arguments_of, failures_told, plain_attention, run
 
 _CONVOLUTIONS = (nn.modules.conv._ConvNd,)
 
@@ -183,7 +183,11 @@ def places_of(model: nn.Module, slots: Sequence[Slot], example: Any = None) -> l
 
 
 def running_order(model: nn.Module, example: Any) -> dict[int, int]:
-    """When each layer runs first, in evaluation mode; nothing of the network changes."""
+    """When each layer runs first, in evaluation mode; nothing of the network changes.
+
+    Raises ModelError where the network does not run on the example.
+    """
+    example = arguments_of(model, example)
     order: dict[int, int] = {}
 
     def note(layer: nn.Module, _: Any) -> None:
@@ -193,7 +197,7 @@ def running_order(model: nn.Module, example: Any) -> dict[int, int]:
     modes = [(layer, layer.training) for layer in model.modules()]
     try:
         model.eval()
-        with torch.no_grad(), isolated_randomness(), plain_attention():
+        with failures_told(model), torch.no_grad(), isolated_randomness(), plain_attention():
             run(model, example)
     finally:
         for hook in hooks:
