@@ -95,6 +95,12 @@ def test_mistakes_are_told_in_one_line(capsys: Any, words: tuple[str, ...], mess
     assert err.count("\n") == 1
 
 
+def test_progress_begins_at_nothing(capsys: Any) -> None:
+    code, _, err = call(capsys, *NET[:-1], "--iterations", 3, "--dry-run", "--variance", 0)
+    assert code == 0
+    assert "gradinit: 3 parts\n" in err
+
+
 def test_a_dry_run_writes_nothing(capsys: Any, here: Path) -> None:
     code, out, _ = call(capsys, *NET, "--iterations", 3, "--dry-run", "--variance", 0)
     assert code == 0

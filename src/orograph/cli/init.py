@@ -158,7 +158,13 @@ def _initialised(options: InitOptions, model: nn.Module, data: Data) -> Result:
         if options.method == "lsuv":
             return lsuv(model, example, seed=options.seed)
         return apply(model, options.method, seed=options.seed, example=example)
-    progress, end = progress_line(options.method, quiet=options.quiet)
+    draw, end = progress_line(options.method, quiet=options.quiet)
+
+    def progress(done: int, total: int) -> None:
+        if done == 1:
+            draw(0, total)  # else the first iteration would pass for one of an earlier call
+        draw(done, total)
+
     once = max(len(data.train) // options.batch_size, 1)
     shared: dict[str, Any] = {
         "loss": _loss(options),
