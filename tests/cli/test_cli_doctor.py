@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+import orograph as og
 from orograph.cli import main
 from orograph.results import Diagnosis, load
 
@@ -73,12 +76,97 @@ def test_steps_losses_and_optimisers_of_ones_own(capsys: Any, here: Path) -> Non
         assert json.loads(out)["findings"][0]["id"] == id, flag
 
 
+def test_an_optimiser_that_is_none_is_told_in_one_line(capsys: Any, here: Path) -> None:
+    (here / "bad.py").write_text(
+        "def fails(parameters):\n    raise RuntimeError('no such rate\\nas this')\n"
+        "def number(parameters):\n    return 5\n"
+        "def nothing():\n    pass\n"
+    )
+    for name, message in (
+        ("fails", "bad.py:fails raised RuntimeError: no such rate; it is called with the network's parameters"),
+        ("number", "bad.py:number returned a int, not a torch.optim.Optimizer"),
+        ("nothing", "bad.py:nothing raised TypeError"),
+    ):
+        code, _, err = call(capsys, *NET, "--optimizer", f"bad.py:{name}")
+        assert (code, err.count("\n")) == (2, 1)
+        assert message in err
+
+
+def test_strict_ends_with_1_where_something_alarms(capsys: Any) -> None:
+    assert call(capsys, *NET, "--strict")[0] == 0
+    assert call(capsys, *NET, "--lr", 20)[0] == 0
+    code, out, err = call(capsys, *NET, "--lr", 20, "--strict", "--json")
+    assert code == 1
+    assert json.loads(out)["findings"][0]["id"] == "O01"
+    assert not err
+
+
+def test_weights_that_are_not_numbers_are_examined(capsys: Any, here: Path) -> None:
+    model = og.models.build("mlp", og.data.load("digits"))
+    with torch.no_grad():
+        next(model.parameters()).fill_(float("nan"))
+    og.Weights.of(model).save(here / "nan.safetensors")
+    code, out, _ = call(capsys, *NET, "--weights", "nan.safetensors", "--strict")
+    assert code == 1
+    assert "NaN" in out or "not finite" in out
+
+
+@pytest.mark.parametrize("form", ["dataset", "loader", "arrays", "pair"])
+def test_the_training_set_alone_will_do(capsys: Any, here: Path, form: str) -> None:
+    (here / "mine.py").write_text(
+        "import torch\n"
+        "from torch.utils.data import DataLoader, TensorDataset\n"
+        "y = torch.arange(300) % 3\n"
+        "x = 3 * torch.eye(3)[y] + torch.randn(300, 3, generator=torch.Generator().manual_seed(0))\n"
+        "def arrays(): return x, y\n"
+        "def dataset(): return TensorDataset(x, y)\n"
+        "def loader(): return DataLoader(dataset(), 30)\n"
+        "def pair(): return dataset(), dataset()\n"
+        "def Net(): return torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.ReLU(), torch.nn.Linear(8, 3))\n"
+    )
+    words = ("--model", "mine.py:Net", "--data", f"mine.py:{form}", "--threads", 1, "--strict")
+    code, out, _ = call(capsys, *words)
+    assert (code, out.split(":")[0]) == (0, "healthy")
+
+
+@pytest.mark.parametrize("verb", ["doctor", "init", "line", "run"])
+def test_a_stopped_verb_says_what_is_kept(capsys: Any, monkeypatch: pytest.MonkeyPatch, verb: str) -> None:
+    def stop(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(signal, "signal", lambda *_: None)  # the tests' own Ctrl-C stays what it is
+    monkeypatch.setattr("orograph.data.load", stop)
+    monkeypatch.setattr("orograph.studies.run", stop)
+    words = {"doctor": NET, "init": NET, "line": (*NET, "--weights", "a.pt"), "run": ("--quiet",)}[verb]
+    assert main([verb, *words]) == 130
+    kept = "run the same command again to continue" if verb == "run" else "nothing unfinished is kept"
+    assert kept in capsys.readouterr().err
+
+
+def test_the_help_promises_the_files_that_are_written(capsys: Any) -> None:
+    code, out, _ = call(capsys, "--help")
+    assert code == 0
+    assert ".png" not in out
+    assert "--strict" in out
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (("--optimizer", "lion"), "sgd, adam, adamw"),
         (("--loss", "mes"), "did you mean"),
-        (("--steps", "0"), "at least one step"),
+        (("--steps", "0"), "--steps must be a number from 1, not 0"),
+        (("--threads", "0"), "--threads must be a number from 1"),
+        (("--batch-size", "-3"), "--batch-size must be a number from 1"),
+        (("--lr", "nan"), "--lr must be a number from 0, not nan"),
+        (("--lr", "-1"), "--lr must be a number from 0, not -1"),
+        (("--lr", "inf"), "--lr must be a number from 0, not inf"),
+        (("--momentum", "-0.1"), "--momentum must be"),
+        (("--weight-decay", "nan"), "--weight-decay must be"),
+        (("--seconds", "-1"), "--seconds must be a number above 0"),
+        (("--out", "."), "--out names the files to write"),
+        (("--out", ""), "--out names the files to write"),
+        (("--loss", "torch.nn:CrossEntropyLoss"), "give an instance"),
         (("--weights", "a.safetensors", "b.safetensors"), "one network"),
         (("--step", "none.py:step"), "none.py"),
     ],

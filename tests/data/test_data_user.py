@@ -40,6 +40,21 @@ def test_a_dataset_of_pairs_is_stacked_as_it_is() -> None:
     assert (data.name, data.classes, data.mean) == ("user data", 3, ())
 
 
+def test_one_set_is_both_where_that_is_asked_for() -> None:
+    x, y = torch.randn(9, 2), torch.arange(9) % 3
+    dataset = TensorDataset(x, y)
+    for source in ((x, y), dataset, DataLoader(dataset, 4)):
+        data = load(source, single=True)
+        assert data.train is data.test
+        assert torch.equal(data.train.inputs, x)
+        assert data.classes == 3
+        with pytest.raises(UsageError):
+            load(source)
+    assert len(load((dataset, TensorDataset(x[:4], y[:4])), single=True).test) == 4
+    with pytest.raises(UsageError, match="the training set alone will do"):
+        load(3, single=True)
+
+
 def test_a_loader_is_read_in_its_order_with_its_last_short_batch() -> None:
     x = torch.arange(10.0)[:, None]
     loader = DataLoader(TensorDataset(x, x), batch_size=4, sampler=list(reversed(range(10))))

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 import orograph as og
 from orograph.basics.errors import UsageError, WeightsError
-from orograph.initialize import First, Last, Mix, Named, Normal, OfType, Outputs, Rest, apply, transplant
+from orograph.initialize import First, Last, Mix, Named, Normal, OfType, Outputs, Rest, apply, scheme_of, transplant
 
 
 def _vgg(letter: str, seed: int = 0, **options: object) -> nn.Module:
@@ -47,6 +47,30 @@ def test_the_first_rule_that_matches_decides() -> None:
         "he-normal", "lecun-normal", "lecun-normal", "glorot-normal",
     ]  # fmt: skip
     assert [found[f"head.fc{k}.weight"] for k in (6, 7, 8)] == ["glorot-normal", "normal(0.5)", "orthogonal"]
+
+
+def test_a_recipe_takes_names_in_any_of_its_forms() -> None:
+    rules = [(First(1), "he-normal"), (Rest(), "normal(0.01)")]
+    wanted = Mix.of((First(1), scheme_of("he-normal")), (Rest(), Normal(0.01)))
+    assert Mix(rules) == Mix(tuple(rules)) == Mix.of(*rules) == wanted
+    assert hash(Mix(rules)) == hash(wanted)
+    assert set(_schemes(_vgg("a"), Mix(rules)).values()) == {"he-normal", "normal(0.01)"}
+
+
+@pytest.mark.parametrize(
+    ("rules", "words"),
+    [
+        ((First(1), "he-normal"), "made of pairs"),
+        ((("0.weight", "he-normal"),), "made of pairs"),
+        ((OfType, "he-normal"), "made of pairs"),
+        (((Rest(), "he-norml"),), "did you mean 'he-normal'"),
+        (((Rest(), None),), "not a NoneType"),
+        (((Rest(), "default"),), "cannot be part of a recipe"),
+    ],
+)
+def test_what_is_no_recipe_is_refused_in_a_line(rules: object, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        Mix(rules)
 
 
 class _Backwards(nn.Module):
@@ -124,3 +148,8 @@ def test_layers_of_other_names_are_copied_by_a_map() -> None:
         transplant(shallow, deep, names={"9": "out"})
     with pytest.raises(WeightsError, match="give names="):
         transplant(shallow, deep)
+    for one, other in ((shallow, None), ("x", deep), (shallow, nn.Linear)):
+        with pytest.raises(UsageError, match=r"must be an nn\.Module|give an instance"):
+            transplant(one, other)
+    with pytest.raises(UsageError, match="from 0, not -1 and 3"):
+        transplant(shallow, deep, first=-1)

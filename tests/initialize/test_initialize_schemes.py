@@ -11,8 +11,19 @@ from hypothesis import strategies as st
 from torch import nn
 
 import orograph as og
-from orograph.basics.errors import ModelError, UsageError
-from orograph.initialize import SCHEMES, DeltaOrthogonal, Normal, Orthogonal, TruncatedNormal, apply, scheme_of
+from orograph.basics.errors import UsageError
+from orograph.initialize import (
+    SCHEMES,
+    DeltaOrthogonal,
+    Mix,
+    Normal,
+    OfType,
+    Orthogonal,
+    Rest,
+    TruncatedNormal,
+    apply,
+    scheme_of,
+)
 from orograph.initialize.parts import parts_of
 from orograph.results import Initialization, load
 
@@ -96,6 +107,20 @@ def test_a_delta_orthogonal_network_is_an_isometry_of_constant_images() -> None:
     for bad in (nn.Conv2d(10, 6, 3), nn.Conv2d(4, 4, 2)):
         with pytest.raises(UsageError, match="odd windows"):
             apply(bad, "delta-orthogonal")
+
+
+def test_a_scheme_that_does_not_fit_every_layer_changes_none_and_says_what_will_do() -> None:
+    network = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 36, 5), nn.Linear(5, 2))
+    before = og.Weights.of(network).fingerprint()
+    with pytest.raises(UsageError, match=r"does not fit 3\.weight \(5 outputs, 288 inputs.*and 1 more; use ") as told:
+        apply(network, "delta-orthogonal")
+    assert og.Weights.of(network).fingerprint() == before
+    names = {"Mix": Mix, "OfType": OfType, "Rest": Rest}
+    found = apply(network, eval(str(told.value).rpartition("use ")[2], names))  # what it says can be typed
+    schemes = {setting.parameter: setting.scheme for setting in found.settings}
+    assert (schemes["0.weight"], schemes["3.weight"]) == ("delta-orthogonal", "orthogonal")
+    with pytest.raises(UsageError, match=r"use 'orthogonal'$"):
+        apply(nn.Linear(5, 2), "delta-orthogonal")
 
 
 @given(st.floats(1e-4, 10.0))
@@ -186,6 +211,27 @@ def test_what_is_left_alone_is_told_and_tied_weights_are_set_once(tmp_path) -> N
     assert back.equals(found)
 
 
+def test_a_layer_without_weights_is_passed_over() -> None:
+    empty = [nn.Linear(5, 5), nn.Linear(5, 5)]
+    for layer, shape in zip(empty, ((5, 0), (0, 5)), strict=True):
+        layer.weight = nn.Parameter(torch.empty(shape))
+        for scheme in ("orthogonal", "he-normal", "truncated-normal(0.1)"):
+            assert apply(layer, scheme).settings[0].scheme == scheme
+
+
+def test_what_is_no_network_or_no_scheme_is_refused_in_a_line() -> None:
+    for model, scheme, words in (
+        ("x", "he-normal", r"an nn\.Module, not a str"),
+        (nn.Linear, "he-normal", "give an instance: Linear"),
+        (nn.Linear(2, 2), None, "not a NoneType"),
+        (nn.Linear(2, 2), 0.1, "not a float"),
+        (nn.Linear(2, 2), Orthogonal, "the class Orthogonal: give an instance"),
+    ):
+        with pytest.raises(UsageError, match=words) as told:
+            apply(model, scheme)
+        assert "\n" not in str(told.value)
+
+
 def test_names_are_understood_or_refused_in_a_line() -> None:
     assert scheme_of("normal(0.01)") == Normal(0.01)
     assert scheme_of("truncated-normal(2e-2)") == TruncatedNormal(0.02)
@@ -197,11 +243,11 @@ def test_names_are_understood_or_refused_in_a_line() -> None:
     ):
         with pytest.raises(UsageError, match=message):
             scheme_of(wrong)
-    with pytest.raises(ModelError, match="no values yet"):
+    with pytest.raises(UsageError, match="run the network on one batch first"):
         apply(nn.Sequential(nn.LazyLinear(4)), "he-normal")
     with torch.device("meta"):
         elsewhere = nn.Linear(3, 3)
-    with pytest.raises(ModelError, match="no values yet"):
+    with pytest.raises(UsageError, match="meta device"):
         apply(elsewhere, "he-normal")
 
 

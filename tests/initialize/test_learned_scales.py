@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 import orograph as og
 from networks import TinyTransformer
-from orograph.basics.errors import DataError, OrographError, TaskError, UsageError
+from orograph.basics.errors import DataError, ModelError, OrographError, TaskError, UsageError
 from orograph.initialize import gradinit, metainit
 from orograph.initialize.lookahead import Lookahead
 from orograph.initialize.probing import probing, twice_differentiable
@@ -276,6 +276,10 @@ def test_scale_adam_keeps_its_bounds_and_clips() -> None:
         ({"gamma": -1}, "gamma"),
         ({"batch_size": 1}, "batches of 2"),
         ({"clip": 0}, "clip above 0"),
+        ({"scale_lr": float("inf")}, "scale_lr must be"),
+        ({"gain_upper": 0.5}, "gain_upper at least 1"),
+        ({"betas": (0.9, 1.0)}, "betas are two numbers"),
+        ({"optimizer": torch.optim.SGD([torch.zeros(1)], lr=0.1)}, "named as text, not a SGD$"),
     ],
 )
 def test_bad_options(options: dict[str, Any], words: str) -> None:
@@ -305,6 +309,70 @@ def test_what_cannot_be_initialised_is_refused_and_left_as_it_was() -> None:
         assert before["modes"] == after["modes"]
         assert torch.equal(before["random"], after["random"])
         assert torch.equal(before["values"]["3.weight"], after["values"]["3.weight"])
+
+
+@pytest.mark.parametrize("method", [gradinit, metainit])
+@pytest.mark.parametrize("iterations", [1, 3, 100])
+def test_where_nothing_was_finite_nothing_was_learned(method: Any, iterations: int) -> None:
+    model, batches = _networks()[0]
+    before = _bits(model)
+
+    def loss(network: nn.Module, batch: Any) -> Tensor:
+        return nn.functional.cross_entropy(network(batch[0]), batch[1]) * float("nan")
+
+    with pytest.raises(TaskError, match=r"not finite.*the loss itself"):
+        method(model, batches, loss=loss, iterations=iterations, batch_size=6)
+    _same(before, _bits(model))
+
+
+@pytest.mark.parametrize("method", [gradinit, metainit])
+def test_losses_of_every_form_and_what_is_none(method: Any) -> None:
+    def scales(loss: Any) -> np.ndarray:
+        model, batches = _networks()[0]
+        model.load_state_dict(first)
+        found: np.ndarray = method(model, batches, loss=loss, iterations=3, batch_size=6).scales
+        return found
+
+    first = _networks()[0][0].state_dict()
+    wanted = scales("cross_entropy")
+    entropy = nn.functional.cross_entropy
+    for loss in (nn.CrossEntropyLoss(), entropy, lambda a, b: entropy(a, b), lambda a, b: entropy(a(b[0]), b[1])):
+        np.testing.assert_allclose(scales(loss), wanted, rtol=1e-6)
+    for loss, words in (
+        (nn.CrossEntropyLoss, "give an instance"),
+        (lambda m, b: 1.0, "has no gradient"),
+        (lambda m, b: m(b[0]).detach().mean(), "has no gradient"),
+        (5, "a callable"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            scales(loss)
+    with pytest.raises(ModelError, match="one value per example"):
+        scales(lambda m, b: m(b[0]))
+
+
+@pytest.mark.parametrize("method", [gradinit, metainit])
+def test_what_is_no_network_is_refused_in_a_line(method: Any) -> None:
+    data = [_images(9)]
+    bag = nn.Sequential(nn.Embedding(9, 4, sparse=True), nn.Flatten(), nn.Linear(20, 4))
+    for model, words in (
+        (3, r"an nn\.Module, not a int"),
+        (nn.Linear, r"give an instance: Linear\(\)"),
+        (nn.Sequential(nn.LazyLinear(4)), "on one batch first"),
+        (bag, "gradients of 0 are sparse"),
+    ):
+        with pytest.raises(UsageError, match=words) as told:
+            method(model, data, iterations=2)
+        assert "\n" not in str(told.value)
+    with pytest.raises(UsageError, match="list of batches is empty"):
+        method(nn.Linear(3, 2), [], iterations=2)
+
+
+def test_a_loss_whose_gradient_is_a_constant_teaches_nothing() -> None:
+    batches = [(torch.randn(9, 3), torch.zeros(9).long()) for _ in range(2)]
+    for method, options in ((gradinit, {"gamma": 1e-9}), (metainit, {"noise": False})):
+        model = nn.Linear(3, 2)
+        found = method(model, batches, loss=lambda m, b: m(b[0]).mean(), iterations=3, batch_size=6, **options)
+        assert (found.scales == 1).all()
 
 
 def test_a_loss_that_raises_leaves_everything_as_it_was() -> None:
@@ -342,3 +410,7 @@ def test_cost_is_counted_in_passes() -> None:
     assert found.iterations_worth == pytest.approx(2 * 7)  # objective steps: two plain iterations each
     assert found.provenance.cost.forward == found.provenance.cost.backward == 7 * 2 * 6
     assert found.measured_worth > 0
+    # In iterations of the batches that there were, not of those that were asked for.
+    asked = {"iterations": 7, "batch_size": 1000}
+    assert gradinit(model, batches, gamma=1e9, controls=False, **asked).iterations_worth == pytest.approx(2 * 7)
+    assert metainit(model, batches, **asked).iterations_worth == pytest.approx(5 * 7)

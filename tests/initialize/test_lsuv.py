@@ -144,3 +144,69 @@ def test_a_batch_of_sentences_is_scaled_by_without_its_labels() -> None:
     without = lsuv(networks[1], {name: value for name, value in batch.items() if name != "labels"})
     assert with_labels.equals(without)
     assert Weights.of(networks[0]).distance(Weights.of(networks[1])) == 0
+
+
+class _Two(nn.Module):
+    """Takes two arguments, and one more if there is any."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.other = nn.Linear(4, 3), nn.Linear(5, 3)
+
+    def forward(self, x: Tensor, y: Tensor, scale: float = 1.0) -> Tensor:
+        found: Tensor = scale * self.one(x) + self.other(y)
+        return found
+
+
+class _Target(nn.Module):
+    """Needs what others would take for labels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one = nn.Linear(4, 3)
+
+    def forward(self, x: Tensor, target: Tensor, labels: Tensor | None = None) -> Tensor:
+        found: Tensor = self.one(x + target)
+        return found
+
+
+def test_of_a_batch_of_training_data_the_inputs_are_taken() -> None:
+    x, y = torch.randn(64, 4), torch.randint(0, 3, (64,))
+    networks = [nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3)) for _ in range(4)]
+    wanted = lsuv(networks[0], x)
+    for network, batch in zip(networks[1:], ((x, y), [x, y], (x,)), strict=True):
+        assert lsuv(network, batch).equals(wanted)
+        assert Weights.of(network).distance(Weights.of(networks[0])) == 0
+    other = torch.randn(64, 5)
+    wanted = lsuv(_Two(), {"x": x, "y": other})  # named y, and yet no label
+    for batch in ((x, other), [x, other], (x, other, 1.0)):
+        assert lsuv(_Two(), batch).equals(wanted)
+    assert lsuv(_Target(), {"x": x, "target": x, "labels": y}).equals(lsuv(_Target(), (x, x)))
+    # A recipe that counts layers as they run understands the same.
+    recipe = og.initialize.Mix.of((og.initialize.Rest(), "he-normal"))
+    assert og.initialize.apply(networks[0], recipe, example=(x, y)).equals(
+        og.initialize.apply(networks[1], recipe, example=x)
+    )
+
+
+@pytest.mark.parametrize(
+    ("network", "example", "error", "words"),
+    [
+        (nn.Sequential(nn.LazyLinear(5)), torch.zeros(2, 4), UsageError, "run the network on one batch first"),
+        (nn.Linear(4, 3, device="meta"), torch.zeros(2, 4), UsageError, "meta device"),
+        (nn.Linear, torch.zeros(2, 4), UsageError, "give an instance"),
+        ("net", torch.zeros(2, 4), UsageError, "not a str"),
+        (nn.Linear(4, 3), None, UsageError, "not None"),
+        (nn.Linear(4, 3), "batch", UsageError, "not a str"),
+        (nn.Linear(4, 3), torch.utils.data.DataLoader([1, 2]), UsageError, r"next\(iter\(loader\)\)"),
+        (nn.Sequential(nn.ReLU(), nn.Linear(4, 3)), torch.zeros(2, 7), ModelError, r"1 \(Linear\) got \(2, 7\)"),
+        (_Two(), torch.zeros(2, 4), ModelError, r"the network \(_Two\) got \(2, 4\): TypeError"),
+    ],
+)
+def test_networks_and_batches_that_cannot_be_are_told_in_a_line(network, example, error, words, state) -> None:
+    before = state(network) if isinstance(network, nn.Sequential) and words.startswith("1") else None
+    with pytest.raises(error, match=words) as told:
+        lsuv(network, example)
+    assert "\n" not in str(told.value)
+    if before is not None:
+        assert state(network) == before

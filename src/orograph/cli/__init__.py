@@ -28,10 +28,11 @@ _VERBS = {
     "init": "a better start for a network: schemes, lsuv, metainit, gradinit",
     "trajectory": "a training run on its principal axes",
 }
+_CONTINUED = ("run", "check")  # whose finished tasks are kept whenever they are stopped
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one verb and return the exit code: 0 done, 1 failed, 2 wrong input, 130 interrupted."""
+    """Run one verb and return the exit code: its own or 0 when done, 1 failed, 2 wrong input, 130 interrupted."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or words[0] in ("-h", "--help", "help"):
         print(_help())
@@ -45,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     try:
         with results_alone("--json" in words):
-            importlib.import_module(f"orograph.cli.{verb}").main(words)
+            code = importlib.import_module(f"orograph.cli.{verb}").main(words)
     except OrographError as error:
         if os.environ.get("OROGRAPH_DEBUG") and error.__cause__ is not None:
             raise
@@ -53,7 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # an impatient second one finds us leaving already
-        _say("stopped at once; everything finished is kept, run the same command again to continue")
+        kept = "everything finished is kept, run the same command again to continue"
+        _say(f"stopped at once; {kept if verb in _CONTINUED else 'nothing unfinished is kept'}")
         return 130
     except BrokenPipeError:  # the reader of our output has gone (orograph … | head)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -69,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         reason = str(error).strip().split("\n")[0]
         _say(f"{type(error).__name__}{': ' * bool(reason)}{reason} (OROGRAPH_DEBUG=1 shows where)")
         return 1
-    return 0
+    return int(code or 0)
 
 
 def _help() -> str:
@@ -85,8 +87,8 @@ orograph VERB --help lists a verb's options. Your own network and data are named
 file.py:factory, e.g.
   orograph plane --model net.py:build --data net.py:data --weights a.safetensors b.pt c.pt
 
-exit codes: 0 done; 1 a task or the writing of a file failed; 2 the input cannot be right (options, data, weights);
-130 interrupted"""
+exit codes: 0 done; 1 a task or the writing of a file failed, or doctor --strict found a fault; 2 the input cannot be
+right (options, data, weights); 130 interrupted"""
 
 
 def _say(message: str) -> None:

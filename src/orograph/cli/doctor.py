@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from orograph.basics.errors import UsageError
+from orograph.basics.errors import OrographError, UsageError
+from orograph.cli.checks import above_zero, at_least
 from orograph.cli.output import emit, parse, tell
 from orograph.cli.subject import Networks
 
@@ -21,6 +22,11 @@ class DoctorOptions(Networks):
     """Examine a network, its data, loss and training on copies: findings with evidence, root causes first, and whether
     the proposed change helped. A page is written where --out names one."""
 
+    data: str | None = None
+    """The data: a name, a file or folder, package.module:factory or file.py:factory, which may also give the training
+    set alone."""
+    out: Path | None = None
+    """Name of the files to write (.npz and .html are appended); unset: none are written."""
     loss: str = "cross_entropy"
     """cross_entropy, mse, or file.py:function of (outputs, targets) or (model, batch)."""
     optimizer: str = "sgd"
@@ -43,6 +49,8 @@ class DoctorOptions(Networks):
     """About how long one run may take."""
     thorough: bool = False
     """Take every measurement: learning-rate range, largest Hessian eigenvalue, gradient noise, one-batch overfit."""
+    strict: bool = False
+    """End with exit code 1 where a finding is critical or a warning (0: nothing alarms)."""
     seed: int = 0
     """Seed of the network and of the order of examples."""
     device: str = "auto"
@@ -50,9 +58,15 @@ class DoctorOptions(Networks):
     threads: int | None = None
     """Threads; unset: every processor."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        at_least(1, self, "batch_size", "steps", "threads")
+        at_least(0, self, "lr", "momentum", "weight_decay")
+        above_zero(self, "seconds")
 
-def main(words: list[str]) -> None:
-    """Parse the flags, examine, write and print."""
+
+def main(words: list[str]) -> int:
+    """Parse the flags, examine, write and print; 1 where ``--strict`` is given and something alarms."""
     options = parse(DoctorOptions, words, "doctor")
     if len(options.weights) > 1:
         raise UsageError("the doctor examines one network; give one file with --weights, or none")
@@ -63,11 +77,11 @@ def main(words: list[str]) -> None:
     from orograph.models import build
     from orograph.studies.subject import model_options
 
-    data = options.dataset()
+    data = options.dataset(single=True)
     if options.model is None:
         raise UsageError("give the network with --model: a name, package.module:factory or file.py:factory")
     model = build(options.model, data, seed=options.seed, **model_options(options.model_options))
-    for weights in options.networks(model):
+    for weights in options.networks(model, diverged=True):  # which is what it may have to find
         weights.put_into(model)
     model.to(resolve_device(options.device))
     model.train(options.mode == "train")
@@ -88,6 +102,7 @@ def main(words: list[str]) -> None:
     emit(found, as_json=options.json, extra=files)
     if files:
         tell("wrote " + ", ".join(files.values()), quiet=options.quiet or options.json)
+    return int(options.strict and bool(found.alarms))
 
 
 def _optimizer(options: DoctorOptions, model: nn.Module) -> Any:
@@ -99,13 +114,31 @@ def _optimizer(options: DoctorOptions, model: nn.Module) -> Any:
     if not parameters:
         return None
     if is_reference(options.optimizer):
-        return load_reference(options.optimizer)(parameters)
+        return _own_optimizer(options.optimizer, load_reference(options.optimizer), parameters)
     shared: dict[str, Any] = {"lr": options.lr, "weight_decay": options.weight_decay}
     if options.optimizer == "sgd":
         return torch.optim.SGD(parameters, momentum=options.momentum, **shared)
     if options.optimizer in ("adam", "adamw"):
         return (torch.optim.Adam if options.optimizer == "adam" else torch.optim.AdamW)(parameters, **shared)
     raise UsageError(f"unknown optimizer {options.optimizer!r}; use sgd, adam, adamw or file.py:function")
+
+
+def _own_optimizer(name: str, make: Any, parameters: list[nn.Parameter]) -> Any:
+    """What the user's function makes of the parameters. Raises UsageError where that is no optimiser."""
+    from torch.optim import Optimizer
+
+    try:
+        found = make(parameters)
+    except OrographError:
+        raise
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}".split("\n")[0]
+        raise UsageError(
+            f"{name} raised {reason}; it is called with the network's parameters and returns an optimizer"
+        ) from error
+    if not isinstance(found, Optimizer):
+        raise UsageError(f"{name} returned a {type(found).__name__}, not a torch.optim.Optimizer")
+    return found
 
 
 def _files(options: DoctorOptions, found: Diagnosis) -> dict[str, str]:

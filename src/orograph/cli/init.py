@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from orograph.basics.errors import UsageError
+from orograph.cli.checks import above_zero, at_least
 from orograph.cli.output import parse, progress_line, tell, write_pictures
 from orograph.cli.stdout import deliver
 from orograph.cli.subject import Networks
@@ -28,12 +29,15 @@ class InitOptions(Networks):
     Whether a start pays is seen by training from it: orograph run gradinit --model … compares starts at equal cost.
     """
 
+    out: Path | None = None
+    """Name of the files to write (.safetensors, .npz, and .png and .html where there is something to draw); default:
+    init and the weights' or the method's name."""
     method: str = "gradinit"
     """gradinit, metainit, metainit-gradinit, lsuv or the name of a scheme."""
     start: str | None = None
     """A scheme to draw first (he-normal, say); unset: the network's own start, or --weights."""
     loss: str = "cross_entropy"
-    """cross_entropy, mse, or file.py:function with (model, batch) as its arguments."""
+    """cross_entropy, mse, or file.py:function of (outputs, targets) or (model, batch)."""
     optimizer: Literal["sgd", "adam"] = "sgd"
     """gradinit: of the training to come."""
     lr: float = 0.1
@@ -45,7 +49,7 @@ class InitOptions(Networks):
     iterations: int | None = None
     """Steps of the learned methods; unset: one pass over the training data (metainit: 500)."""
     batch_size: int = 128
-    """Examples in a batch."""
+    """Examples in a batch; at most half of the training data."""
     variance: int = 20
     """Batches for the variance of gradients before and after; 0 leaves it out."""
     seed: int = 0
@@ -57,6 +61,14 @@ class InitOptions(Networks):
     dry_run: bool = False
     """Find out, and write no weights."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.variance == 1 or self.variance < 0:
+            raise UsageError(f"a variance needs 2 batches or more (0: none), not {self.variance}")
+        at_least(1, self, "iterations", "threads")
+        at_least(2, self, "batch_size")
+        above_zero(self, "lr", "gamma", "scale_lr")
+
 
 def main(words: list[str]) -> None:
     """Parse the flags, initialise, write and print."""
@@ -65,13 +77,12 @@ def main(words: list[str]) -> None:
         raise UsageError("init starts from one network; give one file with --weights, or none")
     if options.weights and options.start:
         raise UsageError("--start draws the weights anew, so --weights would have no effect; give one of them")
-    if options.variance == 1 or options.variance < 0:
-        raise UsageError(f"a variance needs 2 batches or more (0: none), not {options.variance}")
     from orograph.basics.numerics import resolve_device
     from orograph.execute.executors import fixed_threads
     from orograph.weights import Weights
 
-    data = options.dataset()
+    data = options.dataset(single=True)
+    options = _fitted(options, data)
     model = _network(options, data)
     model.to(resolve_device(options.device))
     with fixed_threads(options.threads):
@@ -100,6 +111,21 @@ def main(words: list[str]) -> None:
             print(f"{name}: {variance.summary()}")
     if files:
         tell("wrote " + ", ".join(files.values()), quiet=options.quiet)
+
+
+def _fitted(options: InitOptions, data: Data) -> InitOptions:
+    """With batches that can differ: two of them at least fit into the training data."""
+    ready = len(list(data.train.batches(1))) if data.train.kind == "batches" else None
+    if options.variance and (len(data.train) < 4 if ready is None else ready < 2):
+        what = f"{len(data.train)} examples" if ready is None else "one batch"
+        raise UsageError(f"{what} of training data cannot tell how gradients differ from batch to batch; --variance 0")
+    most = max(len(data.train) // 2, 2)
+    if ready is not None:  # none of them twice
+        return replace(options, variance=min(options.variance, ready))
+    if options.batch_size <= most:
+        return options
+    tell(f"note: batches of {most:,}, as there are {len(data.train):,} training examples", quiet=options.quiet)
+    return replace(options, batch_size=most)
 
 
 def _network(options: InitOptions, data: Data) -> nn.Module:
@@ -132,7 +158,13 @@ def _initialised(options: InitOptions, model: nn.Module, data: Data) -> Result:
         if options.method == "lsuv":
             return lsuv(model, example, seed=options.seed)
         return apply(model, options.method, seed=options.seed, example=example)
-    progress, end = progress_line(options.method, quiet=options.quiet)
+    draw, end = progress_line(options.method, quiet=options.quiet)
+
+    def progress(done: int, total: int) -> None:
+        if done == 1:
+            draw(0, total)  # else the first iteration would pass for one of an earlier call
+        draw(done, total)
+
     once = max(len(data.train) // options.batch_size, 1)
     shared: dict[str, Any] = {
         "loss": _loss(options),

@@ -24,7 +24,7 @@ def draw(
     also: Callable[[Result], dict[str, str]] | None = None,
     more: Callable[[], dict[str, Any]] | None = None,
 ) -> None:
-    """Call ``measure(executor=, partial=, progress=)`` and write its result; a Ctrl-C keeps the finished rows.
+    """Call ``measure(executor=, partial=, progress=)`` and write its result; a Ctrl-C keeps what is finished.
 
     ``also`` writes further files of the result, and names them; ``more`` is what else the JSON object holds.
     """
@@ -48,7 +48,11 @@ def draw(
             f"network {options.model!r} failed on data {options.data!r}: {reason} (OROGRAPH_DEBUG=1 shows where)"
         ) from error
     except KeyboardInterrupt as error:
-        raise Interrupted("interrupted; finished rows are kept, run the same command again to continue") from error
+        kept = partial.is_dir() and any(partial.iterdir())
+        told = (
+            "what is finished is kept, run the same command again to continue" if kept else "nothing was finished yet"
+        )
+        raise Interrupted(f"interrupted; {told}") from error
     finally:
         end()
         with suppress(OSError):  # nothing was finished

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from orograph.basics.errors import TaskError, UsageError, WeightsError
+from orograph.cli.checks import file_stem
 from orograph.cli.stdout import deliver
 from orograph.train.recipe import Precision
 
@@ -48,6 +49,9 @@ class Networks:
     quiet: bool = False
     """No progress on stderr."""
 
+    def __post_init__(self) -> None:
+        file_stem(self.out, "out")
+
     def network(self, data: Data | None) -> nn.Module:
         """The network, with whatever initial values; weights are put into it later."""
         from orograph.models import build
@@ -57,16 +61,16 @@ class Networks:
             raise UsageError("give the network with --model: a name, package.module:factory or file.py:factory")
         return build(self.model, data, seed=0, **model_options(self.model_options))
 
-    def dataset(self) -> Data:
-        """The data."""
+    def dataset(self, *, single: bool = False) -> Data:
+        """The data; ``single``: a training set alone will do."""
         from orograph.data import load
 
         if self.data is None:
             raise UsageError("give the data with --data: a name, a file or folder, or package.module:factory")
-        return load(self.data, root=self.data_root)
+        return load(self.data, root=self.data_root, single=single)
 
-    def networks(self, model: nn.Module | None) -> list[Weights]:
-        """The weights in the order of their files."""
+    def networks(self, model: nn.Module | None, *, diverged: bool = False) -> list[Weights]:
+        """The weights in the order of their files; ``diverged``: they need not be finite."""
         from orograph.weights import Weights
 
         for path in self.weights:
@@ -74,8 +78,10 @@ class Networks:
                 raise UsageError(f"{path} is given twice with --weights; give each network once")
         found = [Weights.load(path, model) for path in self.weights]
         for path, weights in zip(self.weights, found, strict=True):
-            if not weights.is_finite():
-                raise WeightsError(f"{path} holds NaN or infinite weights: that training diverged, so there is no map")
+            if not (diverged or weights.is_finite()):
+                raise WeightsError(
+                    f"{path} holds NaN or infinite weights: that training diverged, so there is nothing to go on from"
+                )
         return found
 
     def stem(self, verb: str) -> Path:
@@ -103,7 +109,7 @@ class Pictures(Networks):
     examples: int | None = None
     """Use only the first so many examples."""
     loss: str = "cross_entropy"
-    """cross_entropy, abyss, mse, or file.py:function with (model, batch) as its arguments."""
+    """cross_entropy, abyss, mse, or file.py:function of (outputs, targets) or (model, batch)."""
     batchnorm: Literal["frozen", "recalibrate", "batch"] | None = None
     """Batch-norm statistics between networks; unset: recalibrate where there is batch norm."""
     precision: Precision = "float32"

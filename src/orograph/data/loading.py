@@ -32,6 +32,7 @@ def load(
     download: bool = True,
     image_size: int | None = None,
     batch_tokens: int = BATCH_TOKENS,
+    single: bool = False,
 ) -> Data:
     """The data that ``source`` names or holds.
 
@@ -57,6 +58,9 @@ def load(
         Side of the pictures in class folders, in pixels; the first picture's size by default.
     batch_tokens : int
         Most positions of the translations, padding included, in one batch of text.
+    single : bool
+        Whether an object may be one Dataset, one DataLoader or one pair (inputs, targets), which is then the training
+        set and the test set.
 
     Returns
     -------
@@ -73,7 +77,7 @@ def load(
     DataError
         Files are missing or damaged, or a download failed; the message names the file and what to do.
     """
-    found = _read(source, seed, root, download, image_size)
+    found = _read(source, seed, root, download, image_size, single)
     if isinstance(found, ImageData):
         return found.standardised(train_size, test_size, seed)
     if isinstance(found, ParallelText):
@@ -88,10 +92,10 @@ def load(
 
 
 def _read(
-    source: Any, seed: int, root: str | Path | None, download: bool, image_size: int | None
+    source: Any, seed: int, root: str | Path | None, download: bool, image_size: int | None, single: bool
 ) -> ImageData | ParallelText | Data:
     if not isinstance(source, (str, Path)):
-        return user.data_from_object(source, seed=seed)
+        return user.data_from_object(source, seed=seed, single=single)
     named, path = str(source), Path(source).expanduser()
     if isinstance(source, str) and named in SOURCES:
         return _read_named(SOURCES[named], seed, root, download)
@@ -102,7 +106,7 @@ def _read(
             return arrays.read_npz(path, seed)
         raise DataError(f"{path} is not a kind of data file orograph reads; give an .npz, a folder, or file.py:factory")
     if is_reference(named):
-        return user.data_from_reference(named, seed)
+        return user.data_from_reference(named, seed, single=single)
     if isinstance(source, Path) or os.sep in named or path.suffix:
         raise UsageError(f"no such file or folder: {path}{nearest(named, SOURCES)}")
     raise UsageError(

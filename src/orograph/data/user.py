@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from orograph.basics.errors import DataError, OrographError, UsageError
 from orograph.basics.references import load_reference
@@ -28,7 +28,7 @@ EXPECTED = (
 STACKING = 256  # examples collated at a time when a dataset is read
 
 
-def data_from_reference(text: str, seed: int) -> Data:
+def data_from_reference(text: str, seed: int, *, single: bool = False) -> Data:
     """The data that ``package.module:factory`` or ``file.py:factory`` returns, or is.
 
     Raises
@@ -48,11 +48,12 @@ def data_from_reference(text: str, seed: int) -> Data:
             raise DataError(
                 f"{text} raised {type(error).__name__}: {error}; it is called without arguments and returns {EXPECTED}"
             ) from error
-    return data_from_object(target, name=text.rpartition(":")[2], seed=seed)
+    return data_from_object(target, name=text.rpartition(":")[2], seed=seed, single=single)
 
 
-def data_from_object(source: Any, *, name: str = "user data", seed: int = 0) -> Data:
-    """Data from a Python object: ``(train, test)``, ``{"train": …, "test": …}`` or a ``Data``.
+def data_from_object(source: Any, *, name: str = "user data", seed: int = 0, single: bool = False) -> Data:
+    """Data from a Python object: ``(train, test)``, ``{"train": …, "test": …}`` or a ``Data``; with ``single`` also one
+    set, which is then both.
 
     Datasets and loaders are read once, in their own order, with the global random state seeded from ``seed`` and
     put back afterwards, so that random transforms and shuffling loaders give the same examples in every run.
@@ -61,8 +62,14 @@ def data_from_object(source: Any, *, name: str = "user data", seed: int = 0) -> 
         return source
     if isinstance(source, Mapping) and {"train", "test"} <= set(source):
         source = (source["train"], source["test"])
+    if single and _is_one_set(source):
+        examples = as_examples(source, name, seed)
+        return Data(
+            examples, examples, name=name, class_names=named_classes(name, [examples], _declared_classes(source))
+        )
     if not isinstance(source, (tuple, list)) or len(source) != 2:
-        raise UsageError(f"cannot make data of a {type(source).__name__}; expected {EXPECTED}")
+        more = "; the training set alone will do" if single else ""
+        raise UsageError(f"cannot make data of a {type(source).__name__}; expected {EXPECTED}{more}")
     if all(isinstance(part, (Tensor, np.ndarray)) for part in source):
         raise UsageError("two arrays are one set; give both: ((train inputs, targets), (test inputs, targets))")
     sets = [
@@ -144,6 +151,13 @@ def _columns(batch: Batch) -> dict[str, Tensor] | None:
 
 def _signature(columns: Mapping[str, Tensor]) -> dict[str, tuple[torch.dtype, torch.Size]]:
     return {name: (column.dtype, column.shape[1:]) for name, column in columns.items()}
+
+
+def _is_one_set(source: Any) -> bool:
+    pair = isinstance(source, (tuple, list)) and len(source) == 2
+    return isinstance(source, (Dataset, DataLoader, Examples)) or (
+        pair and all(isinstance(part, (Tensor, np.ndarray)) for part in source)
+    )
 
 
 def _declared_classes(source: Any) -> tuple[str, ...]:

@@ -29,16 +29,16 @@ def apply(model: nn.Module, scheme: str | Scheme | Mix, *, seed: int = 0, exampl
 
     Parameters
     ----------
-    example : inputs of the network (a tensor, positional arguments or named ones), by which a recipe that counts layers
-        learns the order in which they run (without it, they are counted in the order in which the modules were made),
-        and residual branches are found
+    example : inputs of the network (a tensor, positional arguments or named ones) or a batch of training data, by which
+        a recipe that counts layers learns the order in which they run (without it, they are counted in the order in
+        which the modules were made), and residual branches are found
 
     Raises
     ------
     UsageError
-        An unknown scheme, one that does not fit a layer (delta-orthogonal) or needs an example, or a recipe that leaves
-        a weight out.
-        ModelError: a parameter has no values yet (a lazy layer, the meta device).
+        An unknown scheme, one that does not fit a layer (delta-orthogonal) or needs an example, a recipe that leaves
+        a weight out, or a parameter without values (a lazy layer, the meta device). ModelError: the network does not
+        run on the example. Nothing is written before all is known to fit.
     """
     if isinstance(scheme, str) and scheme in RESIDUAL:
         return initialize_residual(model, scheme, seed=seed, example=example)

@@ -20,7 +20,7 @@ from orograph.basics.errors import ModelError
 from orograph.initialize.parts import is_norm
 from orograph.initialize.probing import probing
 from orograph.initialize.slots import Slot, slots_of
-from orograph.objective.example import Overhearing, plain_attention, run
+from orograph.objective.example import Overhearing, arguments_of, plain_attention, run
 
 _VIEWS = ("t", "transpose", "view", "_unsafe_view", "reshape", "permute", "slice", "select", "split", "chunk", "detach",
           "unbind", "expand", "alias", "split_with_sizes", "_to_copy", "clone", "squeeze", "unsqueeze")  # fmt: skip
@@ -114,6 +114,7 @@ def anatomy_of(model: nn.Module, example: Any) -> Anatomy:
     """
     slots = {slot.name: slot for slot in slots_of(model)}
     identities = {id(slot.parameter): name for name, slot in slots.items()}
+    example = arguments_of(model, example)
     inputs = [leaf for leaf in tree_leaves(example) if isinstance(leaf, Tensor)]
     listener = _Listener(identities, inputs)
     with probing(model, norm="running"), plain_attention(), torch.no_grad(), listener:

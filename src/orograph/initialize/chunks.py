@@ -21,7 +21,9 @@ def examples_of(data: Any) -> Examples:
     """The training examples in ``data``; a list of batches is taken as it is. Raises UsageError for none."""
     if isinstance(data, Data):
         return data.train
-    if isinstance(data, list) and data and not isinstance(data[0], Tensor):
+    if isinstance(data, list) and not data:
+        raise UsageError("the list of batches is empty")
+    if isinstance(data, list) and not isinstance(data[0], Tensor):
         return BatchList(tuple(data))
     if isinstance(data, (Examples, Dataset, DataLoader, tuple)):
         return as_examples(data, "the data")
@@ -33,12 +35,15 @@ def examples_of(data: Any) -> Examples:
 class Chunks:
     """An endless stream of batches of ``size`` examples on the network's device, in a new order every epoch.
 
-    Ready-made batches come as they are, one at a time. ``drawn`` counts examples. Raises DataError for none.
+    Ready-made batches come as they are, one at a time; of fewer examples than ``size`` all come at once. ``drawn``
+    counts examples. Raises DataError for none, UsageError for a size below 1.
     """
 
     def __init__(
         self, examples: Examples, size: int, model: nn.Module, *, seed: int, augmentation: Augmentation | None = None
     ) -> None:
+        if size < 1:
+            raise UsageError(f"a batch has at least one example, not {size}")
         if not len(examples):
             raise DataError("there are no examples to initialise by")
         if augmentation is not None and (examples.kind != "pair" or examples.inputs.dim() != 4):

@@ -20,12 +20,13 @@ from typing import Any, Literal
 import numpy as np
 from torch import nn
 
-from orograph.basics.errors import DataError, TaskError, UsageError
+from orograph.basics.errors import DataError, UsageError
 from orograph.data import Augmentation
 from orograph.data.structure import batch_length
 from orograph.initialize.chunks import Chunks, Source, examples_of, rows
+from orograph.initialize.failures import LIMIT, Failures
 from orograph.initialize.global_scale import judged
-from orograph.initialize.lookahead import Lookahead, Slope, Stepper
+from orograph.initialize.lookahead import Lookahead, Slope, Stepper, bound
 from orograph.initialize.probing import probing, twice_differentiable
 from orograph.initialize.scale_optimizer import Kind, ScaleAdam
 from orograph.initialize.scales import ScaledNetwork
@@ -35,7 +36,6 @@ from orograph.results.learned_scales import Control, LearnedScales
 from orograph.results.provenance import Cost, Provenance
 
 _PATIENCE = 5  # failures in a row after which all scales shrink
-_LIMIT = 30  # and after which it gives up
 
 
 @dataclass(frozen=True)
@@ -76,13 +76,15 @@ def gradinit(
 
     Parameters
     ----------
-    data : training examples; a list holds ready-made batches of any structure, of which each is cut in three by rows
-    loss : of the objective (``cross_entropy``, ``mse``) or a callable ``loss(model, batch)``
+    data : training examples, or a list of ready-made batches of any structure; each batch is cut in three by rows
+    loss : ``cross_entropy``, ``mse``, a module or function of (outputs, targets), or a function of (model, batch)
     optimizer, lr : of the training to come. ``sgd`` bounds the Euclidean norm of the gradient, ``adam`` its sum of
         absolute values
     gamma : the bound; "auto" is the paper's rule, lr gamma^2 = 0.1 for sgd and lr gamma = 0.1 for adam
     normalise : sgd steps along g / |g|, as the published CIFAR runs do (adam does not care)
-    batch_size : examples in S, two of the three parts
+    batch_size : examples in S, two of the three parts; fewer where there are not so many, and ready-made batches keep
+        their size
+    iterations : 0 learns nothing, and only judges the controls
     scale_lr, betas, clip, shared_moments : of the Adam that moves the scales
     lower, gain_upper : least scale of weights and gains (that of biases is 0), and largest of norm layers' gains
     augmentation : of images, as in training
@@ -97,16 +99,17 @@ def gradinit(
     Raises
     ------
     UsageError
-        An option out of range, or nothing to scale. DataError: fewer than three examples, or in a batch.
-        TaskError: loss or gradients stay infinite or NaN although the scales shrink. The network is then as it was.
+        An option out of range, nothing to scale, or a loss without a gradient. DataError: fewer than three examples, or
+        in a batch. TaskError: loss or gradients stay infinite or NaN although the scales shrink, or are in every
+        iteration. After any error the network is as it was.
 
     Notes
     -----
     Dropout is off, batch norm normalises by the batch and keeps none of it. Attention is computed without fused
     kernels, which have no second derivative. Equal arguments give equal bits.
     """
-    options = _Options(optimizer, lr, _bound(gamma, optimizer, lr), normalise, iterations, batch_size)
-    _check(options, scale_lr, clip, lower)
+    options = _Options(optimizer, lr, bound(gamma, optimizer, lr), normalise, iterations, batch_size)
+    _check(options, scale_lr, betas, clip, lower, gain_upper)
     criterion = Criterion(loss, metrics=())
     network = ScaledNetwork(model, criterion)
     roles = [one.role for one in network.scaled]
@@ -133,6 +136,7 @@ def gradinit(
             beside += clock.between(iteration, chunk)
             if progress is not None:
                 progress(iteration + 1, iterations)
+        climb.failures.require_success(iterations)
         worth = clock.worth(clock.now() - start - beside)
         judgements: list[Control] = []
         if controls:
@@ -152,12 +156,15 @@ class _Climb:
         self.passes = Passes()
         self.path = [adam.scales]
         self.rows: list[tuple[float, float, float, bool]] = []  # value, loss, norm, whether a constraint step
-        self.skipped = self._failures = 0
+        self.failures = Failures("the loss or gradient")
+        self._examples = 0  # in the batches that slopes were taken of
         self._graph = False
 
     def iterate(self, chunk: Any) -> None:
         """Move the scales by one batch."""
-        self.rows.append(self._move(*_parts(chunk)))
+        part, after = _parts(chunk)
+        self._examples += batch_length(part)
+        self.rows.append(self._move(part, after))
         self.path.append(self.adam.scales)
 
     def _move(self, part: Any, after: Any) -> tuple[float, float, float, bool]:
@@ -176,7 +183,7 @@ class _Climb:
         if not all(math.isfinite(number) for number in derivative):
             self._fail()
             return float("nan"), slope.loss, slope.length, False
-        self._failures = 0
+        self.failures.over()
         self.adam.step(derivative, kind)
         return value, slope.loss, slope.length, kind == "constraint"
 
@@ -192,14 +199,8 @@ class _Climb:
         return self.ahead.constraint(slope)
 
     def _fail(self) -> None:
-        self.skipped += 1
-        self._failures += 1
-        if self._failures >= _LIMIT:
-            raise TaskError(
-                f"the loss or gradient of {_LIMIT} batches in a row is not finite, although all scales were halved "
-                f"{_LIMIT // _PATIENCE} times; begin with smaller weights, e.g. og.initialize.apply(model, 'he-normal')"
-            )
-        if self._failures % _PATIENCE == 0:
+        self.failures.add(f", although all scales were halved {LIMIT // _PATIENCE} times")
+        if self.failures.row % _PATIENCE == 0:
             self.adam.shrink(0.5)
 
     def result(
@@ -220,9 +221,9 @@ class _Climb:
             norm=columns[:, 2].copy(),
             constraint=np.array([row[3] for row in self.rows], dtype=np.bool_),
             gamma=self.options.gamma,
-            iterations_worth=self.passes.worth / self.options.batch_size,
+            iterations_worth=self.passes.worth * len(self.rows) / max(self._examples, 1),
             measured_worth=worth,
-            skipped=self.skipped,
+            skipped=self.failures.total,
             controls=tuple(controls),
             applied=applied,
             provenance=provenance,
@@ -241,28 +242,21 @@ def _parts(chunk: Any) -> tuple[Any, Any]:
     return rows(chunk, 0, 2 * third), rows(chunk, third, 3 * third)
 
 
-def _bound(gamma: float | str, optimizer: str, lr: float) -> float:
-    if optimizer not in ("sgd", "adam"):
-        raise UsageError(f"gradinit looks ahead by sgd or adam, not {optimizer!r}")
-    if not (isinstance(lr, (int, float)) and 0 < lr < math.inf):
-        raise UsageError(f"lr is the rate of the training to come, above 0, not {lr!r}")
-    if gamma == "auto":
-        return 0.1 / lr if optimizer == "adam" else math.sqrt(0.1 / lr)
-    if not isinstance(gamma, (int, float)) or not gamma > 0:
-        raise UsageError(f"gamma is the longest gradient allowed, above 0, or 'auto', not {gamma!r}")
-    return float(gamma)
-
-
-def _check(options: _Options, scale_lr: float, clip: float, lower: float) -> None:
+def _check(
+    options: _Options, scale_lr: float, betas: tuple[float, float], clip: float, lower: float, gain_upper: float
+) -> None:
     if options.iterations < 0 or options.batch_size < 2:
         raise UsageError(
             f"gradinit needs iterations from 0 and batches of 2 or more, not {options.iterations} and "
             f"{options.batch_size}"
         )
-    if not (scale_lr >= 0 and clip > 0 and 0 <= lower <= 1):
+    if not (0 <= scale_lr < math.inf and clip > 0 and 0 <= lower <= 1 <= gain_upper):
         raise UsageError(
-            f"scale_lr must be at least 0, clip above 0 and lower from 0 to 1, not {scale_lr}, {clip} and {lower}"
+            "scale_lr must be at least 0, clip above 0, lower from 0 to 1 and gain_upper at least 1, not "
+            f"{scale_lr}, {clip}, {lower} and {gain_upper}"
         )
+    if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
+        raise UsageError(f"betas are two numbers from 0 to below 1, not {betas}")
 
 
 def _provenance(criterion: Criterion, options: _Options, climb: _Climb, seed: int, cost: Cost) -> Provenance:

@@ -20,9 +20,24 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from orograph.basics.errors import UsageError
 from orograph.initialize.scales import ScaledNetwork
 
 Stepper = Literal["sgd", "adam"]
+
+
+def bound(gamma: float | str, optimizer: str, lr: float) -> float:
+    """The longest gradient allowed; "auto" by the paper's rule. Raises UsageError for options out of range."""
+    if optimizer not in ("sgd", "adam"):
+        told = repr(optimizer) if isinstance(optimizer, str) else f"a {type(optimizer).__name__}"
+        raise UsageError(f"gradinit looks ahead by sgd or adam, named as text, not {told}")
+    if not (isinstance(lr, (int, float)) and 0 < lr < math.inf):
+        raise UsageError(f"lr is the rate of the training to come, above 0, not {lr!r}")
+    if gamma == "auto":
+        return 0.1 / lr if optimizer == "adam" else math.sqrt(0.1 / lr)
+    if not isinstance(gamma, (int, float)) or not gamma > 0:
+        raise UsageError(f"gamma is the longest gradient allowed, above 0, or 'auto', not {gamma!r}")
+    return float(gamma)
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +82,8 @@ class Lookahead:
 
     def constraint(self, slope: Slope) -> list[float]:
         """The derivative of the norm of a slope with a graph. About two passes forward and two backward."""
+        if not slope.norm.requires_grad:  # the loss is linear, so no scale changes its gradient
+            return self.network.by_scale([None] * len(slope.tensors))
         return self.network.by_scale(torch.autograd.grad(slope.norm, slope.tensors, allow_unused=True))
 
     def ahead(self, slope: Slope, batch: Any, *, derivative: bool = True) -> tuple[float, list[float]]:

@@ -12,7 +12,6 @@ saturate, are left alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -23,8 +22,8 @@ from orograph.basics.seeds import isolated_randomness
 from orograph.initialize.applying import apply
 from orograph.initialize.parts import parts_of
 from orograph.initialize.recipes import running_order
-from orograph.objective.criterion import LABELS
-from orograph.objective.example import plain_attention, run
+from orograph.initialize.slots import require_network
+from orograph.objective.example import arguments_of, plain_attention, run
 from orograph.results.layer_scales import LayerScale, LayerScales
 from orograph.results.provenance import Cost, Provenance
 
@@ -50,8 +49,9 @@ def lsuv(
 
     Parameters
     ----------
-    example : a batch of the network's inputs: a tensor, positional arguments or named ones, on the network's device;
-        labels among named ones (``labels``, ``targets``, …) stay out, so that a batch of training data will do
+    example : a batch of the network's inputs, on its device: a tensor, positional arguments or named ones. Of a batch
+        of training data the targets stay out: the second of a pair, where the network does not take two arguments,
+        and what is called ``labels``, ``targets``, …
     tolerance, tries : when a layer is done
     orthonormal : draw orthogonal weights first; False scales the weights that are there
     last : scale the last layer too, so that logits have standard deviation 1
@@ -59,13 +59,14 @@ def lsuv(
     Raises
     ------
     ModelError
-        A layer's outputs are constant or not finite, so that no factor helps. The weights are then as they were.
-        UsageError: a tolerance or number of tries that is not above 0.
+        The network does not run on the example (the layer is named), or a layer's outputs are constant or not finite,
+        so that no factor helps. UsageError: a tolerance or number of tries that is not above 0, a network with lazy
+        layers, or an example that is no batch. After any error the weights are as they were.
     """
     if not tolerance > 0 or tries < 1:
         raise UsageError(f"lsuv needs a tolerance above 0 and at least 1 try, not {tolerance} and {tries}")
-    if isinstance(example, Mapping):
-        example = {name: value for name, value in example.items() if name not in LABELS}
+    require_network(model)
+    example = arguments_of(model, example)
     kept = [(tensor, tensor.clone()) for tensor in model.parameters()]
     modes = [(layer, layer.training) for layer in model.modules()]
     try:

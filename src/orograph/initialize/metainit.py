@@ -27,10 +27,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from orograph.basics.errors import TaskError, UsageError
+from orograph.basics.errors import UsageError
 from orograph.basics.seeds import generator
 from orograph.data.structure import batch_length
 from orograph.initialize.chunks import Chunks, Source, examples_of
+from orograph.initialize.failures import Failures
 from orograph.initialize.probing import probing, twice_differentiable
 from orograph.initialize.quotient import quotient_by_scale
 from orograph.initialize.scale_optimizer import ScaleAdam
@@ -43,7 +44,6 @@ from orograph.results.provenance import Provenance
 
 Variant = Literal["paper", "gradinit"]
 _LEAST = 0.01  # of its first norm, so that no tensor changes its sign or vanishes
-_LIMIT = 30
 
 
 def metainit(
@@ -68,6 +68,7 @@ def metainit(
     Parameters
     ----------
     data : training examples, or a list of ready-made batches; with ``noise`` they only say what a batch looks like
+    loss : ``cross_entropy``, ``mse``, a module or function of (outputs, targets), or a function of (model, batch)
     iterations : None is 500 (paper) or one pass over the data (gradinit)
     lr : None is 0.1 for the paper's norms, 0.01 for the other's scales
     eps : keeps the quotient finite where a gradient is zero
@@ -78,8 +79,9 @@ def metainit(
     Raises
     ------
     UsageError
-        An option out of range, nothing to scale, or noise asked of batches that are not (floating inputs, labels).
-        TaskError: the quotient stays infinite or NaN. The network is then as it was.
+        An option out of range, nothing to scale, a loss without a gradient, or noise asked of batches that are not
+        (floating inputs, labels). TaskError: the quotient stays infinite or NaN, or is in every iteration. After any
+        error the network is as it was.
     """
     if variant not in ("paper", "gradinit"):
         raise UsageError(f"metainit has the variants paper and gradinit, not {variant!r}")
@@ -90,12 +92,14 @@ def metainit(
     chunks = Chunks(examples, batch_size, model, seed=seed)
     steps = iterations if iterations is not None else (500 if paper else max(len(examples) // chunks.size, 1))
     rate = lr if lr is not None else (0.1 if paper else 0.01)
-    if steps < 0 or rate < 0 or not 0 <= momentum < 1 or not eps > 0:
+    if steps < 0 or not 0 <= rate < math.inf or not 0 <= momentum < 1 or not eps > 0:
         raise UsageError("metainit needs iterations and lr from 0, momentum from 0 to below 1 and eps above 0")
     random = paper if noise is None else noise
     climb = _Signs(network, rate, momentum) if paper else _Scales(network, rate)
     drawing = generator(seed, "metainit noise")
-    passes, path, found, skipped, failures = Passes(), [climb.scales], [], 0, 0
+    passes, path, failures = Passes(), [climb.scales], Failures("the gradient quotient")
+    found: list[tuple[float, float, float]] = []
+    seen = 0  # examples
     began = process_time(), perf_counter()
     clock = PlainClock(model, criterion, batch_size, measure, steps)
     with probing(model, norm="running", seed=seed), twice_differentiable(model), written_norms():
@@ -104,21 +108,20 @@ def metainit(
             batch = chunks()
             if random:
                 batch = _noise(batch, drawing)
+            seen += batch_length(batch)
             passes.add(batch_length(batch), forward=1, backward=1, twice=1, thrice=1)
             value, derivative, height, norm = quotient_by_scale(network, climb.scales, batch, eps)
             if math.isfinite(value) and all(math.isfinite(number) for number in derivative):
                 climb.step(derivative)
-                failures = 0
+                failures.over()
             else:
-                skipped, failures = skipped + 1, failures + 1
-            if failures >= _LIMIT:
-                raise TaskError(f"the gradient quotient of {_LIMIT} batches in a row is not finite; begin with "
-                                "smaller weights, e.g. og.initialize.apply(model, 'he-normal')")  # fmt: skip
+                failures.add()
             found.append((value, height, norm))
             path.append(climb.scales)
             beside += clock.between(step, batch)
             if progress is not None:
                 progress(step + 1, steps)
+        failures.require_success(steps)
         worth = clock.worth(clock.now() - start - beside)
     if not dry_run:
         network.apply(climb.scales)
@@ -135,9 +138,9 @@ def metainit(
         norm=columns[:, 2].copy(),
         constraint=np.zeros(len(found), dtype=np.bool_),
         gamma=math.inf,
-        iterations_worth=passes.worth / batch_size,
+        iterations_worth=passes.worth * steps / max(seen, 1),
         measured_worth=worth,
-        skipped=skipped,
+        skipped=failures.total,
         applied=not dry_run,
         provenance=Provenance(
             method="metainit",

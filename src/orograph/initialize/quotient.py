@@ -27,7 +27,7 @@ def quotient(
     loss = network.loss(tensors, batch)
     gradients = _or_zero(torch.autograd.grad(loss, tensors, create_graph=True, allow_unused=True), tensors)
     squared = torch.stack([gradient.square().sum() for gradient in gradients]).sum()
-    products = _or_zero(torch.autograd.grad(squared / 2, tensors, create_graph=True, allow_unused=True), tensors)
+    products = _or_zero(_gradients(squared / 2, tensors, create_graph=True), tensors)
     terms = []
     for gradient, product in zip(gradients, products, strict=True):
         sign = torch.where(gradient.detach() < 0, -1.0, 1.0).to(gradient.dtype)
@@ -42,8 +42,15 @@ def quotient_by_scale(
     """GQ at some scales, its derivatives by them, the loss and the gradient's norm."""
     tensors = network.at(scales)
     value, loss, norm = quotient(network, tensors, batch, eps)
-    derivative = network.by_scale(torch.autograd.grad(value, tensors, allow_unused=True))
+    derivative = network.by_scale(_gradients(value, tensors))
     return float(value.detach()), derivative, loss, norm
+
+
+def _gradients(value: Tensor, tensors: Sequence[Tensor], *, create_graph: bool = False) -> Sequence[Tensor | None]:
+    """Derivatives of ``value``; none where the loss is linear, so that its gradient is a constant."""
+    if not value.requires_grad:
+        return [None] * len(tensors)
+    return torch.autograd.grad(value, tensors, create_graph=create_graph, allow_unused=True)
 
 
 def _or_zero(found: Sequence[Tensor | None], like: Sequence[Tensor]) -> list[Tensor]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
@@ -21,7 +21,7 @@ from orograph.basics.errors import UsageError
 from orograph.basics.seeds import isolated_randomness
 from orograph.initialize.schemes import Default, Scheme, scheme_of
 from orograph.initialize.slots import Slot
-from orograph.objective.example import plain_attention, run
+from orograph.objective.example import arguments_of, failures_told, plain_attention, run
 
 _CONVOLUTIONS = (nn.modules.conv._ConvNd,)
 
@@ -114,20 +114,31 @@ class Rest(Which):
         return True
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Mix:
-    """Schemes for different weights; ``rules`` are tried in order."""
+    """Schemes for different weights: pairs (which weights, scheme or its name), of which the first that fits decides.
+
+    Raises UsageError for what are no such pairs.
+    """
 
     rules: tuple[tuple[Which, Scheme], ...]
     name: str = "mix"
 
-    @classmethod
-    def of(cls, *rules: tuple[Which, str | Scheme], name: str = "mix") -> Mix:
-        """A recipe of pairs (which weights, scheme or its name)."""
+    def __init__(self, rules: Iterable[tuple[Which, str | Scheme]], name: str = "mix") -> None:
+        rules = rules if isinstance(rules, (tuple, list)) else tuple(rules)
+        for rule in rules:
+            if not (isinstance(rule, (tuple, list)) and len(rule) == 2 and isinstance(rule[0], Which)):
+                raise UsageError("a recipe is made of pairs, e.g. (First(1), 'he-normal'), (Rest(), 'normal(0.01)')")
         found = tuple((which, scheme_of(scheme)) for which, scheme in rules)
         if any(isinstance(scheme, Default) for _, scheme in found):
             raise UsageError("default is drawn by whole layers, biases and all, so it cannot be part of a recipe")
-        return cls(found, name)
+        object.__setattr__(self, "rules", found)
+        object.__setattr__(self, "name", name)
+
+    @classmethod
+    def of(cls, *rules: tuple[Which, str | Scheme], name: str = "mix") -> Mix:
+        """A recipe of pairs, one after the other."""
+        return cls(rules, name)
 
     @classmethod
     def ends_glorot(
@@ -183,7 +194,11 @@ def places_of(model: nn.Module, slots: Sequence[Slot], example: Any = None) -> l
 
 
 def running_order(model: nn.Module, example: Any) -> dict[int, int]:
-    """When each layer runs first, in evaluation mode; nothing of the network changes."""
+    """When each layer runs first, in evaluation mode; nothing of the network changes.
+
+    Raises ModelError where the network does not run on the example.
+    """
+    example = arguments_of(model, example)
     order: dict[int, int] = {}
 
     def note(layer: nn.Module, _: Any) -> None:
@@ -193,7 +208,7 @@ def running_order(model: nn.Module, example: Any) -> dict[int, int]:
     modes = [(layer, layer.training) for layer in model.modules()]
     try:
         model.eval()
-        with torch.no_grad(), isolated_randomness(), plain_attention():
+        with failures_told(model), torch.no_grad(), isolated_randomness(), plain_attention():
             run(model, example)
     finally:
         for hook in hooks:

@@ -55,14 +55,14 @@ class _Height(nn.Module):
         self.criterion = criterion
 
     def forward(self, batch: Any) -> Tensor:
-        return self.criterion(self.network, batch).losses.mean()
+        return self.criterion.mean(self.network, batch)
 
 
 class ScaledNetwork:
     """The loss of ``model`` on a batch at tensors that are not its own.
 
     ``scaled`` are the tensors that have a scale, ``parameters`` all that an optimiser would move, each once. Raises
-    UsageError where nothing has a scale.
+    UsageError where nothing has a scale, or a layer's gradients are sparse, which have no second derivative.
     """
 
     def __init__(self, model: nn.Module, criterion: Criterion, roles: Sequence[Role] = ("weight", "gain", "bias")):
@@ -82,6 +82,9 @@ class ScaledNetwork:
                 self.scaled.append(Scaled(slot.name, role, slot.parameter))
         if not self.scaled:
             raise UsageError("no tensor of the network can be scaled: all are frozen, zero or of other kinds")
+        sparse = [name for name, layer in model.named_modules() if getattr(layer, "sparse", False) is True]
+        if sparse:
+            raise UsageError(f"the gradients of {sparse[0]} are sparse; build it with sparse=False")
         self.names = [slot.name for slot in slots]
         self.originals = [slot.parameter.detach() for slot in slots]
         own = {id(one.parameter): index for index, one in enumerate(self.scaled)}

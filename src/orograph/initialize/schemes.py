@@ -8,7 +8,7 @@ name                          variance of a weight                   source
 ``he-…-fan-out``              g^2 / fan out                          the same, keeps the backward variance
 ``lecun-uniform, -normal``    1 / fan in                             LeCun et al. 1998
 ``orthogonal``                g^2 / larger side of the matrix        Saxe et al. 2014
-``delta-orthogonal``          the same in the window's centre        Xiao et al. 2018
+``delta-orthogonal``          the same in the window's centre        Xiao et al. 2018, not for every layer
 ``normal(s)``                 s^2
 ``truncated-normal(s)``       s^2, nothing beyond two deviations
 ``default``                   what the layer's own reset draws       torch: 1 / (3 fan in) for Linear and Conv
@@ -21,7 +21,7 @@ import math
 import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Generator, Tensor
@@ -44,6 +44,10 @@ class Scheme(ABC):
     @abstractmethod
     def draw(self, part: Part, generator: Generator) -> None:
         """Fill the kernel in place."""
+
+    def misfit(self, part: Part) -> str:
+        """Why the kernel cannot be drawn in this way; empty where it can."""
+        return ""
 
     @property
     def citation(self) -> str:
@@ -152,7 +156,7 @@ class Orthogonal(Scheme):
 class DeltaOrthogonal(Scheme):
     """All of a window zero but its centre, which is orthonormal: a deep convolutional network begins as an isometry.
 
-    Raises UsageError for a kernel with fewer outputs than inputs, or a window without a centre.
+    It does not fit a kernel with fewer outputs than inputs, or a window without a centre.
     """
 
     gain: float = 1.0
@@ -160,13 +164,15 @@ class DeltaOrthogonal(Scheme):
     def std(self, part: Part) -> float:
         return self.gain * math.sqrt(min(part.values.shape[:2]) / max(part.values.numel(), 1))
 
+    def misfit(self, part: Part) -> str:
+        out, inputs, *window = part.values.shape
+        if out >= inputs and all(side % 2 for side in window):
+            return ""
+        shape = f", a window of {'x'.join(map(str, window))}" if window else ""
+        return f"{out} outputs, {inputs} inputs{shape}; it takes at least as many outputs as inputs, and odd windows"
+
     def draw(self, part: Part, generator: Generator) -> None:
         out, inputs, *window = part.values.shape
-        if out < inputs or any(side % 2 == 0 for side in window):
-            raise UsageError(
-                f"delta-orthogonal needs at least as many outputs as inputs and odd windows, not {out} outputs, "
-                f"{inputs} inputs and a window of {'x'.join(map(str, window)) or '1'}"
-            )
         part.values.zero_()
         centre = part.values
         for side in window:
@@ -201,6 +207,8 @@ def scheme_of(wanted: str | Scheme) -> Scheme:
     """The scheme of a name such as ``he-normal`` or ``normal(0.01)``. Raises UsageError with the nearest name."""
     if isinstance(wanted, Scheme):
         return wanted
+    if not isinstance(wanted, str):
+        raise UsageError(f"a scheme is a name such as 'he-normal', a Scheme or a Mix, not {_told(wanted)}")
     with_number = re.fullmatch(r"(normal|truncated-normal)\(([^)]*)\)", wanted.strip())
     if with_number:
         kind = Normal if with_number[1] == "normal" else TruncatedNormal
@@ -213,6 +221,11 @@ def scheme_of(wanted: str | Scheme) -> Scheme:
         hint = nearest(wanted, (*SCHEMES, *more))
         raise UsageError(f"unknown scheme {wanted!r}{hint}; there are {', '.join((*SCHEMES, *more))}")
     return SCHEMES[wanted]
+
+
+def _told(wrong: Any) -> str:
+    """What was given in the place of something else, in a few words."""
+    return f"the class {wrong.__name__}: give an instance" if isinstance(wrong, type) else f"a {type(wrong).__name__}"
 
 
 def _table() -> dict[str, Scheme]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor, nn
 
-from orograph.basics.errors import ModelError
+from orograph.basics.errors import UsageError
 from orograph.initialize.parts import Part, parts_of
 from orograph.results.initialization import Setting
 
@@ -34,8 +35,22 @@ class Slot:
         return Setting(self.name, type(self.layer).__name__, scheme, *fans, len(parts), asked, got, why)
 
 
+def require_network(model: Any) -> None:
+    """Raise UsageError unless ``model`` is a module of which every parameter has values."""
+    if isinstance(model, type):
+        raise UsageError(f"the network is a class; give an instance: {model.__name__}()")
+    if not isinstance(model, nn.Module):
+        raise UsageError(f"the network must be an nn.Module, not a {type(model).__name__}")
+    for name, parameter in model.named_parameters():
+        if isinstance(parameter, nn.UninitializedParameter):
+            raise UsageError(f"{name} has no values yet, as its layer is lazy; run the network on one batch first")
+        if parameter.is_meta:
+            raise UsageError(f"{name} has no values, as it lies on the meta device; build the network on cpu or cuda")
+
+
 def slots_of(model: nn.Module) -> Iterator[Slot]:
-    """Every parameter once, in the order of ``named_parameters``. Raises ModelError for one without values."""
+    """Every parameter once, in the order of ``named_parameters``. Raises UsageError as :func:`require_network` does."""
+    require_network(model)
     seen: set[int] = set()
     for prefix, layer in model.named_modules():
         for own, parameter in layer.named_parameters(recurse=False):
@@ -43,8 +58,6 @@ def slots_of(model: nn.Module) -> Iterator[Slot]:
                 continue
             seen.add(id(parameter))
             name = f"{prefix}.{own}" if prefix else own
-            if isinstance(parameter, nn.UninitializedParameter) or parameter.is_meta:
-                raise ModelError(f"{name} has no values yet; run the network on a batch (or take it off meta) first")
             yield Slot(name, layer, own, parameter)
 
 

@@ -14,7 +14,7 @@ from torch import nn
 
 from orograph.basics.errors import UsageError, WeightsError
 from orograph.initialize.recipes import places_of
-from orograph.initialize.slots import slots_of
+from orograph.initialize.slots import require_network, slots_of
 from orograph.results.initialization import Initialization
 from orograph.results.provenance import Provenance
 
@@ -37,8 +37,13 @@ def transplant(
     Raises
     ------
     UsageError
-        A layer of ``names`` is missing. WeightsError: not one layer has a counterpart of its shape.
+        A layer of ``names`` is missing, one of the two is no network, or a number of layers is negative. WeightsError:
+        not one layer has a counterpart of its shape.
     """
+    require_network(shallow)
+    require_network(deep)
+    if first < 0 or last < 0:
+        raise UsageError(f"first and last are numbers of layers, from 0, not {first} and {last}")
     places = places_of(shallow, list(slots_of(shallow)))
     outer = [
         place.slot.name.rpartition(".")[0]

@@ -5,7 +5,7 @@ Cost: one forward and one backward pass of every batch; memory for the gradients
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from orograph.basics.errors import TaskError, UsageError
 from orograph.initialize.probing import probing
+from orograph.initialize.slots import require_network
 from orograph.objective.criterion import Criterion, LossFunction
 from orograph.results.gradient_variance import GradientVariance
 from orograph.results.provenance import Cost, Provenance
@@ -21,13 +22,17 @@ from orograph.results.provenance import Cost, Provenance
 
 def gradient_variance(
     model: nn.Module,
-    batches: Sequence[Any],
+    batches: Iterable[Any],
     *,
     loss: str | LossFunction = "cross_entropy",
     dropout: bool = False,
     seed: int = 0,
 ) -> GradientVariance:
-    """The gradients of ``batches`` (20 or more, of equal size, on the network's device) at the present weights.
+    """The gradients of ``batches`` (20 or more, on the network's device) at the present weights.
+
+    Batches had better be of one size; a shorter one counts by its examples (see
+    :class:`~orograph.results.GradientVariance`). The loss is a name, a module or function of (outputs, targets), or a
+    function of (model, batch), and a mean over the batch.
 
     Batch norm normalises by the batch, as in training, without keeping it; dropout is off unless asked for, and then
     the same in every call of the same seed. The network comes back as it was. For before and after, pass the same
@@ -36,39 +41,52 @@ def gradient_variance(
     Raises
     ------
     UsageError
-        Fewer than two batches, or nothing that can be trained. TaskError: a loss or gradient is not finite.
+        Fewer than two batches, nothing that can be trained, or a loss without a gradient. TaskError: a loss or gradient
+        is not finite.
     """
+    require_network(model)
+    if not isinstance(batches, Iterable) or isinstance(batches, (Tensor, str)):
+        raise UsageError(f"give a list of batches or a loader of them, not a {type(batches).__name__}")
+    batches = list(batches)
     if len(batches) < 2:
         raise UsageError(f"a variance needs two batches at least, not {len(batches)}")
     named = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     if not named:
         raise UsageError("no parameter of the network has requires_grad, so there are no gradients")
     criterion = Criterion(loss, metrics=())
-    losses, rows, passed = [], [], 0
+    losses, rows, sizes = [], [], []
     with probing(model, dropout=dropout, seed=seed):
         for number, batch in enumerate(batches):
             terms = criterion(model, batch)
-            value = terms.losses.mean()
+            value = criterion.require_gradient(terms.losses.mean())
             found = torch.autograd.grad(value, list(named.values()), allow_unused=True)
-            row = [torch.zeros_like(p) if g is None else g for p, g in zip(named.values(), found, strict=True)]
+            row = [_dense(g, p) for p, g in zip(named.values(), found, strict=True)]
             if not (bool(torch.isfinite(value)) and all(bool(torch.isfinite(g).all()) for g in row)):
                 raise TaskError(f"the loss or a gradient of batch {number} is not finite")
             losses.append(float(value.detach()))
             rows.append([g.detach().reshape(-1) for g in row])
-            passed += terms.examples
+            sizes.append(terms.examples)
     inner = [_products(torch.stack(column)) for column in zip(*rows, strict=True)]
     return GradientVariance(
         tensors=tuple(named),
         inner=np.stack(inner),
         weight_norm=np.array([float(parameter.detach().double().norm()) for parameter in named.values()]),
         loss=np.array(losses),
+        sizes=np.array(sizes if len(set(sizes)) > 1 else (), dtype=np.int64),
         provenance=Provenance(
             method="gradient variance",
             options={"loss": criterion.name, "batches": len(batches), "dropout": dropout},
             seeds={"seed": seed},
-            cost=Cost(forward=passed, backward=passed),
+            cost=Cost(forward=sum(sizes), backward=sum(sizes)),
         ),
     )
+
+
+def _dense(gradient: Tensor | None, parameter: Tensor) -> Tensor:
+    """A gradient as a whole tensor; embeddings may give sparse ones."""
+    if gradient is None:
+        return torch.zeros_like(parameter)
+    return gradient.to_dense() if gradient.is_sparse else gradient
 
 
 def _products(rows: Tensor) -> Any:

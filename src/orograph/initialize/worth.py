@@ -74,7 +74,7 @@ class PlainClock:
         began = self.now()
         self._optimizer.zero_grad(set_to_none=True)
         batch = rows(chunk, 0, min(self._batch_size, batch_length(chunk)))
-        self._criterion(self._copy, batch).losses.mean().backward()  # type: ignore[no-untyped-call]
+        self._criterion.mean(self._copy, batch).backward()  # type: ignore[no-untyped-call]
         self._optimizer.step()
         spent = self.now() - began
         self.spent += spent if self._count >= 0 else 0.0

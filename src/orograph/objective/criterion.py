@@ -7,8 +7,12 @@ Built-in losses, in nats per example, with logits z and class y:
   which ElasticDL issue 179 trains towards the lowest accuracy
 - ``mse``: mean squared error over an example's entries (not in nats)
 
-Any callable ``loss(model, batch)`` is welcome: it returns the batch's mean (a scalar) or one value per example, which
-also gives standard errors. Outputs may be tensors, tuples (the first tensor counts) or mappings (``logits``).
+A loss of one's own is a module or function of (outputs, targets), as torch's are, or a function of (model, batch)
+(:mod:`orograph.objective.calling` tells which). It returns the batch's mean (a scalar), which counts by the batch's
+examples, or one value per example: only that gives losses of single examples and the standard errors that come of them,
+so ``nn.CrossEntropyLoss(reduction="none")`` says more than ``nn.CrossEntropyLoss()``. Metrics are alike.
+
+For the built-in losses outputs may be tensors, tuples (the first tensor counts) or mappings (``logits``).
 """
 
 from __future__ import annotations
@@ -22,12 +26,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from orograph.basics.errors import ModelError, UsageError, nearest
+from orograph.objective.calling import LABELS as LABELS
+from orograph.objective.calling import Called, name_of
 
 Batch = Any
-LossFunction = Callable[[Any, Batch], Tensor]
+LossFunction = Callable[..., Any]
+"""A module or function of (outputs, targets), or a function of (model, batch)."""
 LOSSES = ("cross_entropy", "abyss", "mse")
 METRICS = ("accuracy", "top5")
-LABELS = ("labels", "label", "targets", "target", "y")
 IGNORED = -100  # torch's own mark for positions without a label
 
 
@@ -56,6 +62,7 @@ class Criterion:
         if isinstance(loss, str) and loss not in LOSSES:
             raise UsageError(f"unknown loss {loss!r}{nearest(loss, LOSSES)}; use {', '.join(LOSSES)} or a callable")
         self.loss = loss
+        self._own = None if isinstance(loss, str) else Called(loss)
         self.label_smoothing = label_smoothing
         self.classifies = loss in ("cross_entropy", "abyss")
         chosen = (("accuracy",) if self.classifies else ()) if metrics is None else tuple(metrics)
@@ -65,11 +72,12 @@ class Criterion:
             if isinstance(metric, str) and not self.classifies:
                 raise UsageError(f"metric {metric!r} needs the loss cross_entropy or abyss; give a callable instead")
         self.metrics = chosen
+        self._own_metrics = {name_of(m): Called(m, "metric") for m in chosen if not isinstance(m, str)}
 
     @property
     def name(self) -> str:
         """The loss's name, for provenance."""
-        return self.loss if isinstance(self.loss, str) else _name(self.loss)
+        return self.loss if isinstance(self.loss, str) else name_of(self.loss)
 
     @property
     def own_functions(self) -> tuple[LossFunction, ...]:
@@ -84,20 +92,39 @@ class Criterion:
     @property
     def metric_names(self) -> tuple[str, ...]:
         """Names of the metrics in order."""
-        return tuple(m if isinstance(m, str) else _name(m) for m in self.metrics)
+        return tuple(m if isinstance(m, str) else name_of(m) for m in self.metrics)
+
+    def run(self, model: Callable[..., Any], batch: Batch) -> None:
+        """Pass a batch through the network as the loss would, whatever comes out."""
+        if self._own is None:
+            forward(model, batch)
+        else:
+            self._own(model, batch)
+
+    def mean(self, model: Callable[..., Any], batch: Batch) -> Tensor:
+        """The mean loss of a batch, to be differentiated; see :meth:`require_gradient`."""
+        return self.require_gradient(self(model, batch).losses.mean())
+
+    def require_gradient(self, value: Tensor) -> Tensor:
+        """``value``, the mean loss. Raises UsageError where gradients are wanted and it is cut off from the network."""
+        if torch.is_grad_enabled() and not value.requires_grad:
+            raise UsageError(
+                f"the loss {self.name} has no gradient: it is a plain number, or was cut off from the network "
+                "(detach(), item() or no_grad() on the way); return a tensor made of the network's outputs"
+            )
+        return value
 
     def __call__(self, model: Callable[..., Any], batch: Batch) -> Terms:
         examples = batch_size(batch)
         values: dict[str, Tensor] = {}
         if self.classifies:
             losses, values = self._classify(*forward(model, batch))
-        elif isinstance(self.loss, str):
+        elif self._own is None:
             losses = squared_error(*forward(model, batch))
         else:
-            losses = _checked(self.loss(model, batch), examples, _name(self.loss))
-        for metric in self.metrics:
-            if not isinstance(metric, str):
-                values[_name(metric)] = _checked(metric(model, batch), examples, _name(metric))
+            losses = _checked(self._own(model, batch), examples, self.name)
+        for name, metric in self._own_metrics.items():
+            values[name] = _checked(metric(model, batch), examples, name)
         return Terms(losses, {name: values[name] for name in self.metric_names}, examples)
 
     def _classify(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -267,7 +294,3 @@ def _misfit(outputs: Tensor, targets: Tensor) -> str:
         f"the network's output has shape {tuple(outputs.shape)}, which does not fit targets of shape "
         f"{tuple(targets.shape)}; expected (n, classes) for n labels, or pass loss=callable(model, batch)"
     )
-
-
-def _name(function: Callable[..., Any]) -> str:
-    return getattr(function, "__qualname__", type(function).__name__).rpartition(".")[2]

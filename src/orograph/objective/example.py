@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -10,9 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+from torch.utils.data import DataLoader, Dataset
 
-from orograph.data import Examples
-from orograph.objective.criterion import LABELS
+from orograph.basics.errors import ModelError, OrographError, UsageError
+from orograph.data import Data, Examples
+from orograph.objective.calling import LABELS, parts_of
 
 
 def run(model: nn.Module, example: Any) -> Any:
@@ -20,6 +23,49 @@ def run(model: nn.Module, example: Any) -> Any:
     if isinstance(example, Mapping):
         return model(**example)
     return model(*example) if isinstance(example, tuple) else model(example)
+
+
+def arguments_of(model: nn.Module, example: Any) -> Any:
+    """What a network is called with: inputs as they are, or those in a batch of training data.
+
+    Named labels stay out, unless ``forward`` cannot do without them. A tuple or list is positional arguments where
+    ``forward`` takes so many, else (inputs, targets), of which the targets stay out. Raises UsageError for what is no
+    batch.
+    """
+    if example is None or isinstance(example, (str, int, float, Data, Examples, Dataset, DataLoader)):
+        what = "None" if example is None else f"a {type(example).__name__}"
+        raise UsageError(f"give one batch of the network's inputs, not {what}; of a loader: next(iter(loader))")
+    if not isinstance(example, (Mapping, tuple, list)):
+        return example
+    needed, most = _positions(model)
+    if isinstance(example, Mapping):
+        return {name: value for name, value in example.items() if name not in LABELS or name in needed}
+    return tuple(example) if len(example) <= most else parts_of(example)[0]
+
+
+@contextmanager
+def failures_told(model: nn.Module) -> Iterator[None]:
+    """Turn an exception of the network into a ModelError that names the layer and the shapes that it got."""
+    inside: list[tuple[str, nn.Module, tuple[Any, ...]]] = []
+    hooks = []
+    for name, layer in model.named_modules():
+        hooks.append(layer.register_forward_pre_hook(lambda one, args, name=name: inside.append((name, one, args))))
+        hooks.append(layer.register_forward_hook(lambda *_: inside.pop() and None))
+    try:
+        yield
+    except OrographError:
+        raise
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}".split("\n")[0]
+        if not inside:
+            raise ModelError(f"the network does not run on this batch: {reason}") from error
+        name, one, args = inside[-1]
+        shapes = ", ".join(str(tuple(a.shape)) for a in args if isinstance(a, Tensor)) or "no tensors"
+        where = f"{name or 'the network'} ({type(one).__name__})"
+        raise ModelError(f"the network does not run on this batch: {where} got {shapes}: {reason}") from error
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def inputs_of(example: Any, count: int, device: torch.device, dtype: torch.dtype) -> Any:
@@ -66,3 +112,15 @@ class Overhearing(TorchDispatchMode):  # type: ignore[no-untyped-call]
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
         return False  # else torch imports its compiler, two seconds' worth, to tell it that there is nothing to compile
+
+
+def _positions(model: nn.Module) -> tuple[tuple[str, ...], float]:
+    """The arguments without which ``forward`` cannot be called, and how many it takes by position."""
+    try:
+        parameters = inspect.signature(model.forward).parameters.values()
+    except (TypeError, ValueError):
+        return (), 1
+    if any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        return (), float("inf")
+    placed = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    return tuple(p.name for p in parameters if p.default is p.empty and p.kind is not p.VAR_KEYWORD), len(placed)

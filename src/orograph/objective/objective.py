@@ -24,7 +24,7 @@ from orograph.data import Examples, as_examples
 from orograph.objective.batches import fitting_size
 from orograph.objective.batchnorm import BatchMode, Policy, Recalibration, policy_of, tracking_layers
 from orograph.objective.controls import Controls
-from orograph.objective.criterion import Criterion, LossFunction, forward
+from orograph.objective.criterion import Criterion, LossFunction
 from orograph.objective.held import Held
 from orograph.objective.identity import function_identities, network_identity
 from orograph.objective.measurement import Measurement
@@ -48,9 +48,9 @@ class Objective:
         ``requires_grad``, gradients, random state), also after an exception.
     split : Examples, Dataset, DataLoader or a pair (inputs, targets)
         What heights are measured on, e.g. ``data.test``; read once and held in memory.
-    loss : "cross_entropy", "abyss", "mse", or a callable ``loss(model, batch)``
-        A callable returns the batch's mean or one value per example.
-    metrics : names ("accuracy", "top5") or callables ``metric(model, batch)``; default: accuracy where labels exist.
+    loss : "cross_entropy", "abyss", "mse", a module or function of (outputs, targets), or a function of (model, batch)
+        One's own returns the batch's mean or one value per example; only the latter gives losses of single examples.
+    metrics : names ("accuracy", "top5") or callables like a loss; default: accuracy where labels exist.
     calibration : the same kinds, optional
         Training examples from which batch-norm statistics are re-estimated.
     batchnorm : "frozen", "recalibrate", "batch"
@@ -332,11 +332,7 @@ class Objective:
         self.cost += Cost(recalibration=len(self._calibrating_examples()))
 
     def _run(self, batch: Any) -> None:
-        """Pass a batch through the network as it is, whatever comes out."""
-        if isinstance(self.criterion.loss, str):
-            forward(self.model, batch)
-        else:
-            self.criterion.loss(self.model, batch)
+        self.criterion.run(self.model, batch)
 
     def _fitting(self, few: Any) -> int:
         self._reseed()

@@ -4,6 +4,9 @@ With the gradients :math:`g_b` of B batches and their mean :math:`\bar g`,
 
 .. math:: V = \frac{1}{B - 1} \sum_b \|g_b - \bar g\|^2, \qquad \mathrm{SNR} = \frac{\|\bar g\|^2}{V}
 
+Batches of unequal size count by it, in every mean and sum over them, as a gradient over few examples differs more; V is
+then that of batches of the mean size.
+
 V by itself says little of layers whose scale does not matter: where batch norm follows, multiplying a weight by a
 divides its gradients by a and V by a^2, though the function is the same. :math:`V \|w\|^2` is free of that.
 """
@@ -11,7 +14,7 @@ divides its gradients by a and V by a^2, though the function is the same. :math:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -33,25 +36,32 @@ class GradientVariance(Result):
     inner : (T, B, B) inner products of the batches' gradients
     weight_norm : (T,) Euclidean norms of the parameters
     loss : (B,) the batches' losses
+    sizes : (B,) examples in the batches; empty where all have the same number
     """
 
     tensors: tuple[str, ...]
     inner: NDArray[np.float64]
     weight_norm: NDArray[np.float64]
     loss: NDArray[np.float64]
+    sizes: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
     title: ClassVar[str] = "gradient variance"
 
     @property
+    def weights(self) -> NDArray[np.float64]:
+        """(B,) what a batch counts: its size over the mean one."""
+        return self.sizes / self.sizes.mean() if len(self.sizes) else np.ones(len(self.loss))
+
+    @property
     def signal(self) -> NDArray[np.float64]:
         """(T,) squared norm of the mean gradient."""
-        return np.asarray(self.inner.mean((1, 2)))
+        return np.asarray((self.inner * np.outer(self.weights, self.weights)).mean((1, 2)))
 
     @property
     def variance(self) -> NDArray[np.float64]:
         """(T,) V, without bias."""
         batches = len(self.loss)
-        squares = np.trace(self.inner, axis1=1, axis2=2) / batches
+        squares = np.trace(self.inner * self.weights, axis1=1, axis2=2) / batches
         return np.asarray(np.maximum(squares - self.signal, 0.0) * batches / (batches - 1))
 
     @property
@@ -78,13 +88,14 @@ class GradientVariance(Result):
         """Norm, inner-product and orthogonality test of a batch's size (Bollapragada, Byrd and Nocedal 2018): spread
         of the batches' gradients, along the mean gradient, and across it, each over the mean gradient's norm (squared
         for the second). Batches are large enough below about 0.9, 0.9 and 5.84; NaN without a gradient."""
-        products = self.inner.sum(0)
-        batches, square, along = len(products), float(products.mean()), products.mean(1)
+        products, weights = self.inner.sum(0), self.weights
+        batches, square, along = len(products), float(self.signal.sum()), (products * weights).mean(1)
         if square <= 0:
             return float("nan"), float("nan"), float("nan")
-        across = float(np.maximum(np.diag(products) - along**2 / square, 0).sum()) / (batches - 1)
+        across = float((weights * np.maximum(np.diag(products) - along**2 / square, 0)).sum()) / (batches - 1)
         total = float(self.variance.sum())
-        return (total / square) ** 0.5, float(along.std(ddof=1)) / square, (across / square) ** 0.5
+        spread = float((weights * (along - (weights * along).mean()) ** 2).sum() / (batches - 1)) ** 0.5
+        return (total / square) ** 0.5, spread / square, (across / square) ** 0.5
 
     @property
     def spread(self) -> float:
@@ -98,11 +109,13 @@ class GradientVariance(Result):
         A resample holds some batches twice, which makes it look less varied by (B - 1) / B; that is put right.
         """
         batches = len(self.loss)
-        counts = np.random.default_rng(seed).multinomial(batches, np.full(batches, 1 / batches), size=_RESAMPLES)
+        drawn = np.random.default_rng(seed).multinomial(batches, np.full(batches, 1 / batches), size=_RESAMPLES)
+        counts = drawn * self.weights
+        counts *= batches / counts.sum(1, keepdims=True)
         squares = np.einsum("rb,tbb->rt", counts, self.inner) / batches
         signal = np.einsum("rb,tbc,rc->rt", counts, self.inner, counts, optimize=True) / batches**2
-        drawn = np.maximum(squares - signal, 0.0) * (batches / (batches - 1)) ** 2
-        return np.asarray(np.percentile(drawn, (2.5, 97.5), axis=0))
+        found = np.maximum(squares - signal, 0.0) * (batches / (batches - 1)) ** 2
+        return np.asarray(np.percentile(found, (2.5, 97.5), axis=0))
 
     @staticmethod
     def compared(each: Mapping[str, GradientVariance]) -> Comparison:

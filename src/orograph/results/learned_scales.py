@@ -107,7 +107,7 @@ class LearnedScales(Result):
         cost = f"cost: {self.iterations_worth:.0f} plain training iterations by the count of passes"
         if np.isfinite(self.measured_worth):
             cost += f", {self.measured_worth:.0f} by processor time"
-        if np.isfinite(self.gamma):
+        if np.isfinite(self.gamma) and len(self.constraint):
             cost += f"; {self.constraint_share:.0%} of the iterations went to the constraint |g| <= {self.gamma:.3g}"
         lines.append(cost + (f"; {self.skipped} were not finite and skipped" if self.skipped else ""))
         if self.controls:

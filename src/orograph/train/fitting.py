@@ -21,6 +21,7 @@ from orograph.basics.seeds import isolated_randomness
 from orograph.data import Data, Examples, as_examples
 from orograph.objective import Criterion, Objective
 from orograph.objective.criterion import LossFunction
+from orograph.objective.identity import settings_of
 from orograph.results import Provenance, Run
 from orograph.train.batches import Batches, as_measured, takes_pixels
 from orograph.train.carried import Carried, network_of
@@ -64,7 +65,8 @@ def fit(
     seed : one seed for all streams, or ``Streams`` with one for each. The network's own initial values are not drawn
         here: it is trained from where it stands.
     start : where to begin instead: weights, a checkpoint of another run, or a file. The optimiser begins afresh.
-    loss : "cross_entropy" (default), "abyss", "mse" or a callable ``loss(model, batch)`` (mean or one per example)
+    loss : "cross_entropy" (default), "abyss", "mse", a module or function of (outputs, targets), or a function of
+        (model, batch); one's own returns the batch's mean or one value per example
     test : what to measure on in place of ``data.test``; False measures nothing
     out : folder for checkpoints and snapshots (see :mod:`orograph.train.folder`). A call with equal arguments on the
         folder of a run that was interrupted, or killed, continues it and ends with the bits of an undisturbed run; on
@@ -199,6 +201,7 @@ def _request(
         "test data": "" if tested is None else tested.fingerprint,
         "start": origin.fingerprint(),
         "loss": criterion.name,
+        **({"loss settings": settings} if (settings := settings_of(criterion.loss)) else {}),
         "network": type(network_of(model)).__name__,
         **({"carried": model.identity} if isinstance(model, Carried) else {}),
         "orograph version": __version__,
@@ -210,7 +213,7 @@ def _criterion(recipe: Recipe, loss: str | LossFunction | None) -> Criterion:
         if loss not in (None, "abyss"):
             raise UsageError("direction='climb' has its own loss, -log(1 - p_y); leave loss= out")
         return Criterion("abyss")
-    criterion = Criterion(loss or "cross_entropy", label_smoothing=recipe.label_smoothing)
+    criterion = Criterion("cross_entropy" if loss is None else loss, label_smoothing=recipe.label_smoothing)
     if recipe.label_smoothing and criterion.loss != "cross_entropy":
         raise UsageError(f"label_smoothing is for the loss cross_entropy, not {criterion.name}")
     return criterion

@@ -88,7 +88,7 @@ class Loop:
             self._carried.place(self.step)
         with self._autocast():
             terms = self._criterion(self._network, batch)
-        loss = terms.losses.mean()
+        loss = self._criterion.require_gradient(terms.losses.mean())
         loss.backward()  # type: ignore[no-untyped-call]
         norm = self._clip()
         if self._carried is not None:
