@@ -7,15 +7,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from orograph.figures.palette import GREEN, INK, ORANGE, SKY, VERMILLION
-from orograph.figures.paper import bar_beside, drawing, label
+from orograph.figures.palette import BLUE, GREEN, INK, ORANGE, SKY, VERMILLION
+from orograph.figures.paper import drawing, label, log_axis
 from orograph.figures.relief import short
+from orograph.figures.scales import log_padded, padded, power, spans_decades, whole
 from orograph.figures.strips import strips
 from orograph.results.diagnosis import Diagnosis, Histograms
+from orograph.results.signals import LossCurve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+FEW = 24  # points of a curve up to which each is marked
+_SLIM = 4.5  # inches of a page, below which a colour bar lies under the picture
 SEVERITIES = {"critical": VERMILLION, "warning": ORANGE, "question": SKY, "info": GREEN}
 
 
@@ -33,11 +37,42 @@ def _histograms(result: Histograms, ax: Axes) -> None:
     ax.set_xlabel("step")
     for row, step in found.broken:
         ax.plot(step, row, "x", color=VERMILLION, ms=6)
-    bar = ax.figure.colorbar(image, cax=bar_beside(ax), label="share of the layer's entries")
+    magnitudes = ax.secondary_yaxis("right")
+    magnitudes.set_yticks([row for row, _ in found.scale], [words for _, words in found.scale])
+    magnitudes.tick_params(length=2, pad=1, labelsize=6.5)
+    slim = ax.figure.bbox.width / ax.figure.dpi < _SLIM
+    bar = ax.figure.colorbar(image, ax=ax, location="bottom" if slim else "right", label="share of the layer's entries",
+                             aspect=30, pad=0.02)  # fmt: skip
     shares = np.linspace(0, float(shown.max() or 1), 4)
     bar.set_ticks(list(shares), labels=[f"{share**2:.0%}" for share in shares])
-    if found.left_out:
-        ax.set_title(f"{len(found.centres)} of {len(found.centres) + found.left_out} layers", fontsize="medium")
+    if found.note:
+        ax.set_title(found.note, fontsize="medium")
+
+
+@drawing.register(LossCurve)
+def _loss(result: LossCurve, ax: Axes) -> None:
+    finite = np.where(np.isfinite(result.losses), result.losses, np.nan)
+    if spans_decades(finite):
+        log_axis(ax, log_padded(finite), 6, "y", power)
+    ax.plot(np.arange(len(finite)), finite, color=BLUE, marker="o" if len(finite) <= FEW else "", ms=4)
+    if result.broken is not None:
+        ax.axvline(result.broken, color=VERMILLION, ls="--")
+        early = result.broken < len(finite) / 2
+        ax.annotate(
+            result.broken_words,
+            (result.broken, 1),
+            (5 if early else -5, -4),
+            xycoords=ax.get_xaxis_transform(),
+            textcoords="offset points",
+            ha="left" if early else "right",
+            va="top",
+            color=VERMILLION,
+        )
+    ax.set_xlim(padded([0, max(len(finite) - 1, 1)], 0.03))
+    if (ticks := whole(np.arange(len(finite), dtype=np.float64))) is not None:
+        ax.set_xticks(ticks)
+    ax.set_xlabel("step")
+    ax.set_ylabel("loss")
 
 
 @drawing.register(Diagnosis)
