@@ -65,8 +65,8 @@ def test_a_range_is_cut_a_little_above_its_first_level_and_says_so() -> None:
         values = drawn.series[name].values
         assert np.nanmax(values) <= found.ceiling  # nothing is drawn flat at the edge
         assert np.nanmin(values) == 0.5
-    assert drawn.quantities[0].endswith(f"above {found.ceiling:.3g} not drawn")
-    assert "not drawn" not in sample.rates(explodes=False).compared().quantities[0]
+    assert drawn.quantities[0].endswith(f", cut above {found.ceiling:.3g}")
+    assert "cut" not in sample.rates(explodes=False).compared().quantities[0]
 
 
 @pytest.mark.parametrize("lr", [1e-9, 0.05, 10.0, 50.0])

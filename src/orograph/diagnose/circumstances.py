@@ -87,13 +87,13 @@ def _completed(found: Diagnosis, given: Mapping[str, Any], cost: Cost) -> Proven
         "loss": Loss(given["loss"]).name,
         **of_optimizer(given["optimizer"]),
         "step": "zero_grad, loss, backward, step" if given["step"] is None else "the user's own",
-        **found.provenance.options,
         "steps": given["steps"],
         "steps done": len(found.loss),
         **({"batch_size": given["batch_size"]} if _unbatched(given["loader"]) else {}),
         "seconds": given["seconds"],
         "thorough": given["thorough"],
     }
+    options |= {name: value for name, value in found.provenance.options.items() if name not in options}
     return replace(found.provenance, options=options, cost=cost, **of_network(model), **of_data(given["loader"]))
 
 

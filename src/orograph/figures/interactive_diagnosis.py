@@ -8,14 +8,15 @@ import numpy as np
 
 from orograph.figures.interactive import axis, colour_bar, log_axis, plotting, safe, sheet
 from orograph.figures.palette import BLUE, VERMILLION
-from orograph.figures.paper_diagnosis import FEW
+from orograph.figures.paper_diagnosis import FEW, mark_corner
 from orograph.figures.relief import number, short
 from orograph.figures.scales import log_padded, padded, power, spans_decades, whole
 from orograph.figures.strips import strips
 from orograph.results.diagnosis import Diagnosis, Histograms
 from orograph.results.signals import LossCurve
 
-_NO_LEGEND = 46  # pixels above a picture that has a title and no legend
+# Nothing but the title lies above the picture, and the page sets that as text of its own.
+_BARE: dict[str, Any] = {"showlegend": False, "margin_t": 46, "meta": {"bare": True}}
 
 
 @plotting.register(Histograms)
@@ -39,11 +40,11 @@ def _histograms(result: Histograms) -> Any:
     magnitudes = {"tickvals": [row for row, _ in found.scale], "ticktext": [words for _, words in found.scale]}
     rows = [-0.5, len(found.layers) - 1.5]  # without the gap above the uppermost strip
     drawn = sheet(
-        xaxis=axis("step", showgrid=False),
+        xaxis=axis("step", showgrid=False, tickvals=whole(result.steps.astype(np.float64))),
         yaxis=axis("", range=rows, showgrid=False, **names),
         yaxis2=axis("", range=rows, showgrid=False, overlaying="y", side="right", matches="y", **magnitudes),
     )
-    drawn.update_layout(yaxis2_tickfont_size=9.5, margin_t=_NO_LEGEND, showlegend=False)
+    drawn.update_layout(yaxis2_tickfont_size=9.5, **_BARE)
     shares = np.linspace(0, float(np.sqrt(np.nanmax(found.shares, initial=0)) or 1), 4)
     drawn.add_heatmap(
         x=steps,
@@ -52,10 +53,11 @@ def _histograms(result: Histograms) -> Any:
         hoverinfo="text",
         colorscale="Viridis",
         colorbar=colour_bar(
-            "share of the<br>layer's entries",
+            "share of the layer's entries",
+            title_side="right",
             tickvals=shares.tolist(),
             ticktext=[f"{share**2:.0%}" for share in shares],
-            x=1.12,
+            x=1.1,
         ),
     )
     # An axis without a curve of its own is not drawn; crosses belong to it whether there are any or not.
@@ -82,7 +84,7 @@ def _loss(result: LossCurve) -> Any:
     upright = log_axis("loss", log_padded(losses), 6, power) if spans_decades(losses) else axis("loss")
     ticks = whole(np.arange(len(losses), dtype=np.float64))
     across = axis("step", range=list(padded([0, max(len(losses) - 1, 1)], 0.03)), tickvals=ticks)
-    drawn = sheet(xaxis=across, yaxis=upright, margin_t=_NO_LEGEND, showlegend=False)
+    drawn = sheet(xaxis=across, yaxis=upright).update_layout(**_BARE)
     drawn.add_scatter(
         x=list(range(len(losses))),
         y=losses,  # not in float32, where a loss that explodes is infinite long before its time
@@ -93,7 +95,9 @@ def _loss(result: LossCurve) -> Any:
     if result.broken is not None:
         line = {"color": VERMILLION, "dash": "dash", "width": 1.5}
         drawn.add_shape(type="line", x0=result.broken, x1=result.broken, y0=0, y1=1, yref="y domain", line=line)
-        side = "left" if result.broken < len(losses) / 2 else "right"
-        place = {"x": result.broken, "y": 1, "yref": "y domain", "xanchor": side, "yanchor": "top"}
-        drawn.add_annotation(text=f" {result.broken_words} ", font={"color": VERMILLION}, showarrow=False, **place)
+        side, low = mark_corner(result)
+        place = {"x": result.broken, "y": 0 if low else 1, "xanchor": side, "yanchor": "bottom" if low else "top"}
+        drawn.add_annotation(
+            text=f" {result.broken_words} ", font={"color": VERMILLION}, yref="y domain", showarrow=False, **place
+        )
     return drawn.update_layout(title_text=result.summary())

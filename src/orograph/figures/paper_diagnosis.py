@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from textwrap import fill
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -57,15 +57,15 @@ def _loss(result: LossCurve, ax: Axes) -> None:
     ax.plot(np.arange(len(finite)), finite, color=BLUE, marker="o" if len(finite) <= FEW else "", ms=4)
     if result.broken is not None:
         ax.axvline(result.broken, color=VERMILLION, ls="--")
-        early = result.broken < len(finite) / 2
+        side, low = mark_corner(result)
         ax.annotate(
             result.broken_words,
-            (result.broken, 1),
-            (5 if early else -5, -4),
+            (result.broken, 0 if low else 1),
+            (5 if side == "left" else -5, 4 if low else -4),
             xycoords=ax.get_xaxis_transform(),
             textcoords="offset points",
-            ha="left" if early else "right",
-            va="top",
+            ha=side,
+            va="bottom" if low else "top",
             color=VERMILLION,
         )
     ax.set_xlim(padded([0, max(len(finite) - 1, 1)], 0.03))
@@ -73,6 +73,13 @@ def _loss(result: LossCurve, ax: Axes) -> None:
         ax.set_xticks(ticks)
     ax.set_xlabel("step")
     ax.set_ylabel("loss")
+
+
+def mark_corner(result: LossCurve) -> tuple[Literal["left", "right"], bool]:
+    """Where the words at the line of a broken loss hide nothing: which of their sides touches the line, and whether
+    they stand at the bottom, as most losses rise before they break."""
+    before = result.losses[: result.broken]
+    return "left" if len(before) < len(result.losses) / 2 else "right", bool(len(before) and before[-1] >= before[0])
 
 
 @drawing.register(Diagnosis)

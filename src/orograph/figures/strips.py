@@ -93,7 +93,7 @@ def strips(result: Histograms) -> Strips:
 
 def strip_height(count: int) -> float:
     """How many pixels high each of so many strips is best drawn, for its words to be read."""
-    return min(max(360.0 / max(count, 1), 34.0), 80.0)
+    return min(max(360.0 / max(count, 1), 34.0), 180.0)
 
 
 def _round(low: float, high: float, most: int = 4) -> list[float]:

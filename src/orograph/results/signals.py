@@ -118,7 +118,7 @@ class RateRange(Result):
                 curves[name] = Series(np.array([rate]), np.array([[height]]), joined=False)
         return Comparison(
             across="learning rate",
-            quantities=("training loss, smoothed" + (f"; above {top:.3g} not drawn" if cut else ""),),
+            quantities=("smoothed loss" + (f", cut above {top:.3g}" if cut else ""),),
             series=curves,
             logarithmic=("learning rate",),
             marks=marks,
