@@ -7,6 +7,7 @@ import shutil
 from dataclasses import replace
 
 import pytest
+import sample_diagnosis
 import sample_results as sample
 
 from orograph.report import write
@@ -255,3 +256,47 @@ def test_a_browser_that_cannot_inflate_shows_the_still_pictures(visit, report):
     page.locator("#plain").wait_for()
     page.wait_for_function("() => document.documentElement.classList.contains('stills')")
     assert page.locator(".still:visible").count() == 8
+
+
+@pytest.fixture(scope="module")
+def diagnosis(tmp_path_factory):
+    """A page of a diagnosis, one of whose layers has a hostile name."""
+    return write(sample_diagnosis.diagnosis(HOSTILE), tmp_path_factory.mktemp("page") / "why.html")
+
+
+def test_a_diagnosis_is_drawn_with_scales_and_copies_what_to_type(visit, diagnosis):
+    page = visit(diagnosis)
+    panels = _draw(page)
+    assert panels.count() == 4
+    assert page.locator(".plot .cbfill").count() == 2  # a colour bar at each heat map
+    assert panels.nth(2).locator(".plot .y2tick").count() >= 4
+    assert panels.nth(0).locator(".plot .annotation-text").text_content().strip() == "NaN from step 3"
+    assert "in use" in panels.nth(1).locator(".plot .legend").text_content()
+    page.evaluate("navigator.clipboard.writeText = async (words) => { window.copied = words; }")
+    for place, words in ((".findings", "lr=0.067"), ("#provenance", "@software{orograph")):
+        page.locator(place).get_by_role("button", name="Copy").click()
+        page.wait_for_function("words => window.copied?.startsWith(words)", arg=words)
+    assert page.locator("img[src=x]").count() == 0
+
+
+def test_a_diagnosis_on_a_phone_scrolls_one_way_and_cuts_no_brief_table(visit, diagnosis):
+    page = visit(diagnosis, viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True)
+    stills = page.locator(".still")
+    sizes = stills.evaluate_all("all => all.map((one) => [one.currentSrc === one.src, one.clientHeight, "
+                                "one.clientWidth * one.naturalHeight / one.naturalWidth])")  # fmt: skip
+    for wide, height, wanted in sizes:
+        assert not wide
+        assert abs(height - wanted) < 12  # the picture fills its place
+    _draw(page)
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
+    wide = page.locator(".brief").evaluate_all("all => all.filter((one) => one.scrollWidth > one.clientWidth).length")
+    assert wide == 0
+
+
+def test_folded_tables_print_open(visit, tmp_path):
+    one = sample_diagnosis.diagnosis()
+    page = visit(write(replace(one, layers=one.layers * 20), tmp_path / "deep.html"))
+    cell = page.locator("td", has_text="Linear").first
+    assert not cell.is_visible()
+    page.emulate_media(media="print")
+    assert cell.is_visible()

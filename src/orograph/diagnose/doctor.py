@@ -23,6 +23,7 @@ from orograph.basics.seeds import isolated_randomness
 from orograph.basics.words import counted
 from orograph.data.structure import batch_length
 from orograph.diagnose.chart import Chart
+from orograph.diagnose.circumstances import recorded
 from orograph.diagnose.losses import Loss
 from orograph.diagnose.patient import Patient, Step, gather, repeats_by_design
 from orograph.diagnose.probe import look_at
@@ -48,6 +49,7 @@ _PATIENCE = 1.5  # times the seconds of a run, for a longer one
 _PROBE = 256
 
 
+@recorded
 def doctor(
     model: nn.Module,
     loader: Any,

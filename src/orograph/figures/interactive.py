@@ -10,6 +10,7 @@ line in :mod:`orograph.figures`; lines and runs are drawn in ``interactive_lines
 from __future__ import annotations
 
 import html
+from collections.abc import Callable
 from functools import singledispatch
 from typing import Any
 
@@ -77,11 +78,13 @@ def axis(title: str, **more: Any) -> dict[str, Any]:
     return {**style, **more}
 
 
-def log_axis(title: str, limits: tuple[float, float], most: int, **more: Any) -> dict[str, Any]:
+def log_axis(
+    title: str, limits: tuple[float, float], most: int, words: Callable[[float], str] = amount, **more: Any
+) -> dict[str, Any]:
     """A logarithmic axis with at most so many ticks on round numbers and plain words."""
     ticks = log_ticks(limits, most)
-    words = [amount(tick) for tick in ticks]
-    return axis(title, type="log", range=list(np.log10(limits)), tickvals=ticks, ticktext=words, **more)
+    told = [words(tick) for tick in ticks]
+    return axis(title, type="log", range=list(np.log10(limits)), tickvals=ticks, ticktext=told, **more)
 
 
 def heading(drawn: Any, text: str, up: str, across: str = "") -> None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from orograph.figures.interactive import drawable, log_axis, plotting, safe
 from orograph.figures.interactive_paths import panels, upright
+from orograph.figures.palette import INK
 from orograph.figures.paper_comparison import colour_of, together
 from orograph.figures.relief import number, short
 from orograph.figures.scales import log_padded, whole
@@ -48,6 +49,8 @@ def _comparison(result: Comparison) -> Any:
     for row, title in enumerate(result.quantities):
         for index, (name, one) in enumerate(result.series.items()):
             drawn.add_scatter(**_curve(result, one, row, index, name))
+        for name, place in result.marks.items():
+            drawn.add_scatter(**_mark(result, row, name, place))
         if title in result.logarithmic:
             _make_logarithmic(drawn, upright(row), together(result, row))
     if result.across in result.logarithmic:
@@ -82,6 +85,25 @@ def _curve(result: Comparison, one: Series, row: int, index: int, name: str) -> 
     if one.spread is not None:
         style["error_y"] = {"type": "data", "array": np.nan_to_num(one.spread[row]), "color": colour, "thickness": 1.2}
     return style
+
+
+def _mark(result: Comparison, row: int, name: str, place: float) -> dict[str, Any]:
+    """An upright line over all that the panel shows, of several points so that hovering meets one."""
+    values = together(result, row)
+    values = values[np.isfinite(values)]
+    low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
+    return {
+        "x": [place] * 9,
+        "y": (np.geomspace if result.quantities[row] in result.logarithmic and low > 0 else np.linspace)(low, high, 9),
+        "yaxis": f"y{row + 1}",
+        "name": safe(short(name)),
+        "legendgroup": safe(name),
+        "showlegend": row == 0,
+        "hovertext": f"<b>{safe(name)}</b><br>{safe(result.across)} {number(place)}",
+        "hoverinfo": "text",
+        "mode": "lines",
+        "line": {"color": INK, "width": 1.5, "dash": "dash"},
+    }
 
 
 def _make_logarithmic(drawn: Any, place: str, values: Any) -> None:

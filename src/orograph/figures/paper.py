@@ -6,7 +6,7 @@ trajectories are drawn in ``paper_planes``, paths in ``paper_paths``, ensembles 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import singledispatch
 from textwrap import fill
 from typing import TYPE_CHECKING, Any, Literal
@@ -63,11 +63,17 @@ def legend_below(ax: Axes, handles: Sequence[Artist], labels: Sequence[str], lin
     )
 
 
-def log_axis(ax: Any, limits: tuple[float, float], most: int, which: Literal["x", "y"] = "x") -> None:
+def log_axis(
+    ax: Any,
+    limits: tuple[float, float],
+    most: int,
+    which: Literal["x", "y"] = "x",
+    words: Callable[[float], str] = amount,
+) -> None:
     """Make an axis logarithmic, with at most so many ticks on round numbers and plain words."""
     ticks = log_ticks(limits, most)
     ax.set(**{f"{which}scale": "log", f"{which}lim": limits, f"{which}ticks": ticks})
-    ax.set(**{f"{which}ticklabels": [amount(tick) for tick in ticks]})
+    ax.set(**{f"{which}ticklabels": [words(tick) for tick in ticks]})
     ax.minorticks_off()
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from orograph.figures.palette import series_colour
+from orograph.figures.palette import INK, series_colour
 from orograph.figures.paper import drawing, label, legend_below, log_axis
 from orograph.figures.paper_paths import panels
 from orograph.figures.relief import short
@@ -31,8 +31,10 @@ def colour_of(index: int) -> str:
 
 
 def together(result: Comparison, row: int | None) -> NDArray[np.float64]:
-    """All values of the quantity ``row``, or all places on the horizontal axis."""
+    """All values of the quantity ``row``, or all places on the horizontal axis, those of marks among them."""
     each = [one.x if row is None else one.values[row] for one in result.series.values()]
+    if row is None:
+        each.append(np.array(list(result.marks.values()), dtype=np.float64))
     return np.concatenate(each) if each else np.empty(0)
 
 
@@ -76,6 +78,8 @@ def _comparison(result: Comparison, ax: Axes) -> None:
                 elinewidth=1,
                 label=label(short(name)),
             )
+        for name, place in result.marks.items():
+            panel.axvline(place, color=INK, ls="--", lw=1.2, label=label(short(name)))
         panel.set_ylabel(fill(label(title), 96 // (len(rows) + 1)), fontsize="small")
         if title in result.logarithmic:
             log_axis(panel, log_padded(together(result, row)), 5, "y")

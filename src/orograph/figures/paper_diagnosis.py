@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from textwrap import fill
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from orograph.figures.palette import GREEN, INK, ORANGE, SKY, VERMILLION
-from orograph.figures.paper import bar_beside, drawing, label
+from orograph.figures.palette import BLUE, GREEN, INK, ORANGE, SKY, VERMILLION
+from orograph.figures.paper import drawing, label, log_axis
 from orograph.figures.relief import short
+from orograph.figures.scales import log_padded, padded, power, spans_decades, whole
 from orograph.figures.strips import strips
 from orograph.results.diagnosis import Diagnosis, Histograms
+from orograph.results.signals import LossCurve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+FEW = 24  # points of a curve up to which each is marked
+_SLIM = 4.5  # inches of a page, below which a colour bar lies under the picture
 SEVERITIES = {"critical": VERMILLION, "warning": ORANGE, "question": SKY, "info": GREEN}
 
 
@@ -33,11 +37,49 @@ def _histograms(result: Histograms, ax: Axes) -> None:
     ax.set_xlabel("step")
     for row, step in found.broken:
         ax.plot(step, row, "x", color=VERMILLION, ms=6)
-    bar = ax.figure.colorbar(image, cax=bar_beside(ax), label="share of the layer's entries")
+    magnitudes = ax.secondary_yaxis("right")
+    magnitudes.set_yticks([row for row, _ in found.scale], [words for _, words in found.scale])
+    magnitudes.tick_params(length=2, pad=1, labelsize=6.5)
+    slim = ax.figure.bbox.width / ax.figure.dpi < _SLIM
+    bar = ax.figure.colorbar(image, ax=ax, location="bottom" if slim else "right", label="share of the layer's entries",
+                             aspect=30, pad=0.02)  # fmt: skip
     shares = np.linspace(0, float(shown.max() or 1), 4)
     bar.set_ticks(list(shares), labels=[f"{share**2:.0%}" for share in shares])
-    if found.left_out:
-        ax.set_title(f"{len(found.centres)} of {len(found.centres) + found.left_out} layers", fontsize="medium")
+    if found.note:
+        ax.set_title(found.note, fontsize="medium")
+
+
+@drawing.register(LossCurve)
+def _loss(result: LossCurve, ax: Axes) -> None:
+    finite = np.where(np.isfinite(result.losses), result.losses, np.nan)
+    if spans_decades(finite):
+        log_axis(ax, log_padded(finite), 6, "y", power)
+    ax.plot(np.arange(len(finite)), finite, color=BLUE, marker="o" if len(finite) <= FEW else "", ms=4)
+    if result.broken is not None:
+        ax.axvline(result.broken, color=VERMILLION, ls="--")
+        side, low = mark_corner(result)
+        ax.annotate(
+            result.broken_words,
+            (result.broken, 0 if low else 1),
+            (5 if side == "left" else -5, 4 if low else -4),
+            xycoords=ax.get_xaxis_transform(),
+            textcoords="offset points",
+            ha=side,
+            va="bottom" if low else "top",
+            color=VERMILLION,
+        )
+    ax.set_xlim(padded([0, max(len(finite) - 1, 1)], 0.03))
+    if (ticks := whole(np.arange(len(finite), dtype=np.float64))) is not None:
+        ax.set_xticks(ticks)
+    ax.set_xlabel("step")
+    ax.set_ylabel("loss")
+
+
+def mark_corner(result: LossCurve) -> tuple[Literal["left", "right"], bool]:
+    """Where the words at the line of a broken loss hide nothing: which of their sides touches the line, and whether
+    they stand at the bottom, as most losses rise before they break."""
+    before = result.losses[: result.broken]
+    return "left" if len(before) < len(result.losses) / 2 else "right", bool(len(before) and before[-1] >= before[0])
 
 
 @drawing.register(Diagnosis)

@@ -13,7 +13,9 @@ Array = NDArray[np.float64]
 
 
 def amount(value: float) -> str:
-    """A number as a tick writes it: 0.05, 16, 20k, 1.5M."""
+    """A number as a tick writes it: 0.05, 16, 20k, 1.5M, 1e+20."""
+    if abs(value) >= 1e12:
+        return f"{value:.3g}"
     for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= unit * (10 if name == "k" and value % 1000 else 1):
             return f"{value / unit:.3g}{name}"
@@ -31,6 +33,21 @@ def log_ticks(limits: tuple[float, float], most: int = 9) -> list[float]:
     if len(found) < 3:  # a short way on a logarithmic axis is nearly an even one
         found = [float(level) for level in even_levels(*limits, most - 2) if limits[0] <= level <= limits[1]]
     return found[:: -(-len(found) // most)]
+
+
+def power(value: float) -> str:
+    """A power of ten, or 2 or 5 times one, in few signs: 1e-6, 0.01, 1, 200, 1e4."""
+    return (
+        f"{value:g}"
+        if 0.009 < value < 9_999
+        else f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e").replace("e+", "e")
+    )
+
+
+def spans_decades(values: Array, decades: float = 3) -> bool:
+    """Whether the finite values are positive and span more than so many decades."""
+    finite = values[np.isfinite(values)]
+    return bool(finite.size and finite.min() > 0 and np.log10(finite.max()) - np.log10(finite.min()) > decades)
 
 
 def whole(values: NDArray[np.float64], most: int = 12) -> list[float] | None:
@@ -60,4 +77,4 @@ def log_padded(values: Sequence[float] | Array, share: float = 0.06) -> tuple[fl
     positive = np.asarray(values, dtype=np.float64)
     positive = positive[np.isfinite(positive) & (positive > 0)]
     low, high = padded(np.log10(positive), share) if positive.size else (0.0, 1.0)
-    return float(10**low), float(10**high)
+    return float(10 ** max(low, -307.0)), float(10 ** min(high, 308.0))

@@ -54,6 +54,8 @@
 
   function size(figure) {
     const width = figure.plot.clientWidth || 340;
+    const fixed = Number(figure.element.dataset.height ?? 0);
+    if (fixed) return { width, height: fixed + (width < 430 ? 60 : 0) };
     const share = figure.kind === "surface3d" ? 0.82 : Number(figure.element.dataset.proportion);
     return { width, height: Math.round(Math.min(Math.max(width * share + (width < 430 ? 110 : 0), 300), 660)) };
   }
@@ -69,6 +71,7 @@
       figure.finding.textContent = plain(layout.title.text);
       layout.margin = { ...layout.margin, t: 30 };
     }
+    if (view.layout.meta?.bare) layout.margin = { ...layout.margin, t: 12 }; // neither legend nor heading lies above
     delete layout.title;
     const colours = width < 430 ? narrow(view.data, layout, figure.kind) : "";
     if (figure.kind === "surface3d") {
@@ -121,6 +124,7 @@
     layout.font = { ...layout.font, size: 11.5 };
     layout.legend = { ...layout.legend, font: { size: 11 } };
     const bars = data.filter((trace) => trace.colorbar && trace.showscale !== false);
+    if (layout.meta?.bare && layout.yaxis2) layout.yaxis = { ...layout.yaxis, tickfont: { size: 9.5 } }; // names of layers are long
     layout.margin = { ...layout.margin, l: kind === "surface3d" ? 0 : 48, r: kind === "surface3d" ? 0 : layout.yaxis2?.overlaying ? 48 : 8 };
     if (!bars.length) return "";
     layout.margin.b = (layout.margin.b || 0) + 48;
@@ -235,21 +239,23 @@
     }));
   }
 
-  // ---- citation ------------------------------------------------------------------------------------------------
-  const copy = document.querySelector(".copy"), entry = document.querySelector(".cite pre");
-  copy.hidden = false;
-  copy.addEventListener("click", async () => {
-    let done = true;
-    try { await navigator.clipboard.writeText(entry.textContent); } catch {
-      const range = document.createRange();
-      range.selectNodeContents(entry);
-      getSelection().removeAllRanges();
-      getSelection().addRange(range);
-      done = document.execCommand("copy");
-    }
-    copy.textContent = done ? "Copied" : "Selected: press Ctrl+C";
-    setTimeout(() => { copy.textContent = "Copy BibTeX"; }, 2500);
-  });
+  // ---- copying: the citation, and what a finding says to type ---------------------------------------------------
+  for (const copy of document.querySelectorAll(".copy")) {
+    const entry = copy.parentElement.querySelector("pre"), words = copy.textContent;
+    copy.hidden = false;
+    copy.addEventListener("click", async () => {
+      let done = true;
+      try { await navigator.clipboard.writeText(entry.textContent); } catch {
+        const range = document.createRange();
+        range.selectNodeContents(entry);
+        getSelection().removeAllRanges();
+        getSelection().addRange(range);
+        done = document.execCommand("copy");
+      }
+      copy.textContent = done ? "Copied" : "Selected: press Ctrl+C";
+      setTimeout(() => { copy.textContent = words; }, 2500);
+    });
+  }
 
   // ---- print: closed details are opened, and closed again -------------------------------------------------------
   let opened = [];

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import gzip
-import math
 from dataclasses import asdict
 from functools import cache
 from importlib.resources import files
@@ -23,8 +22,12 @@ from orograph.basics.files import write_atomic
 from orograph.figures.relief import number
 from orograph.report.banner import contour_banner
 from orograph.report.diagnosis import page_of
-from orograph.report.figures import drawn, reading
-from orograph.results import Claim, Diagnosis, Panel, Provenance, Result, Section, StudyResult, Table
+from orograph.report.figures import drawn
+from orograph.report.findings import cards, heading
+from orograph.report.readings import reading
+from orograph.report.record import groups
+from orograph.report.tables import told
+from orograph.results import Claim, Diagnosis, Panel, Result, Section, StudyResult
 
 VERDICTS = ("reproduced", "not reproduced", "inconclusive")
 
@@ -46,8 +49,9 @@ def render(result: Result) -> str:
     """The report as the text of one self-contained HTML file."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
+    findings: dict[str, Any] = {"cards": []}
     if isinstance(result, Diagnosis):
-        study = page_of(result)
+        study, findings = page_of(result), {"title": heading(result), "cards": cards(result)}
     else:
         study = result if isinstance(result, StudyResult) else _alone(result)
     environment = Environment(
@@ -64,9 +68,10 @@ def render(result: Result) -> str:
         claims=[_claim(claim) for claim in study.claims],
         tally=_tally(study.claims),
         verdicts=[(verdict, sum(claim.verdict == verdict for claim in study.claims)) for verdict in VERDICTS],
+        findings=findings,
         sections=sections,
         figures=any(panel["figure"] for section in sections for panel in section["panels"]),
-        provenance=_provenance(study.provenance),
+        provenance=groups(study.provenance),
         citation=study.cite(),
         version=__version__,
         style=_asset("style.css"),
@@ -150,7 +155,7 @@ def _section(study: StudyResult, section: Section, index: int) -> dict[str, Any]
         "code": section.code,
         "paragraphs": [part.strip() for part in section.text.split("\n\n") if part.strip()],
         "panels": [_panel(study, panel, f"figure-{index + 1}-{k + 1}") for k, panel in enumerate(section.panels)],
-        "tables": [_table(table) for table in section.tables],
+        "tables": [told(table) for table in section.tables],
     }
 
 
@@ -166,87 +171,3 @@ def _panel(study: StudyResult, panel: Panel, identity: str) -> dict[str, Any]:
         except OrographError as error:
             missing = f"This figure could not be drawn: {error}."
     return {"id": identity, "title": panel.title, "reading": panel.reading, "figure": figure, "missing": missing}
-
-
-def _table(table: Table) -> dict[str, Any]:
-    rows = [[_cell(value) for value in row] for row in table.rows]
-    numeric = [
-        bool(rows)
-        and any(row[k]["number"] for row in rows)
-        and all(row[k]["number"] or row[k]["blank"] for row in rows)
-        for k in range(len(table.columns))
-    ]
-    columns = [{"title": title, "numeric": is_number} for title, is_number in zip(table.columns, numeric, strict=True)]
-    return {"title": table.title, "caption": table.caption, "columns": columns, "rows": rows}
-
-
-def _cell(value: Any) -> dict[str, Any]:
-    """A cell's text, and the exact value it is sorted by."""
-    value = value.item() if hasattr(value, "item") else value
-    if value is None:
-        return {"text": "–", "sort": "", "number": False, "blank": True}
-    if isinstance(value, bool):
-        return {"text": "yes" if value else "no", "sort": "yes" if value else "no", "number": False, "blank": False}
-    if isinstance(value, (int, float)):
-        blank = math.isnan(value)
-        text = f"{value:,}" if isinstance(value, int) else number(value)
-        return {
-            "text": text,
-            "sort": "" if blank else repr(value).replace("inf", "Infinity"),
-            "number": not blank,
-            "blank": blank,
-        }
-    return {"text": str(value), "sort": str(value), "number": False, "blank": False}
-
-
-def _provenance(record: Provenance) -> list[tuple[str, list[tuple[str, str]]]]:
-    """The record as titled groups of name and value."""
-    cost = record.cost
-    groups = [
-        (
-            "What was measured, on what",
-            [
-                ("method", record.method),
-                ("model", record.model),
-                ("data", f"{record.data} ({record.split})" if record.split else record.data),
-                ("data fingerprint", record.fingerprint),
-                ("precision", record.precision),
-                ("device", f"{record.device}, {record.threads} threads" if record.threads else record.device),
-                ("created", record.created),
-            ],
-        ),
-        ("Options", _flat(record.options)),
-        ("Seeds", _flat(record.seeds)),
-        ("Batch normalisation", _flat(record.batchnorm)),
-        (
-            "Cost",
-            [
-                ("examples forward", f"{cost.forward:,}"),
-                ("examples backward", f"{cost.backward:,}"),
-                ("examples to recalibrate batch norm", f"{cost.recalibration:,}"),
-                ("CPU time", _duration(cost.cpu_seconds)),
-                ("wall time", _duration(cost.wall_seconds)),
-            ],
-        ),
-        ("Versions", _flat(record.versions)),
-    ]
-    kept = [(title, [(name, value) for name, value in rows if value]) for title, rows in groups]
-    return [(title, rows) for title, rows in kept if rows]
-
-
-def _flat(options: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    rows: list[tuple[str, str]] = []
-    for name, value in options.items():
-        if isinstance(value, dict):
-            rows += _flat(value, f"{prefix}{name}.")
-        else:
-            text = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
-            rows.append((f"{prefix}{name}", text))
-    return rows
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    words = f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
-    return f"{words} ({seconds:,.1f} s)" if seconds >= 60 else words

@@ -29,7 +29,7 @@ from orograph.results.result import Result, load
 from orograph.results.routes import Polyline, Routes
 from orograph.results.run import Checkpoint, Run
 from orograph.results.scores import CalibratedNLL, Disagreement, Equivalent, Estimate, Scores, Temperature
-from orograph.results.signals import RateRange, Signal
+from orograph.results.signals import LossCurve, RateRange, Signal
 from orograph.results.study import Claim, Panel, Section, StudyResult, Table, Verdict
 from orograph.results.surface import ProjectedPath, Surface
 from orograph.results.trajectory import Trajectory, random_walk_shares
@@ -66,6 +66,7 @@ __all__ = [
     "LearnedScales",
     "Ledger",
     "Line",
+    "LossCurve",
     "Member",
     "MemorySplit",
     "Panel",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -37,6 +37,7 @@ class Comparison(Result):
     across : what the horizontal axis counts; quantities : (Q,) titles of the panels, with units
     series : curves by name; bars : what their bars mean, empty where there are none
     logarithmic : titles of the quantities, or that of the horizontal axis, to be drawn on a logarithmic scale
+    marks : places on the horizontal axis by name, drawn as upright lines
     """
 
     across: str
@@ -44,6 +45,7 @@ class Comparison(Result):
     series: dict[str, Series]
     bars: str = ""
     logarithmic: tuple[str, ...] = ()
+    marks: dict[str, float] = field(default_factory=dict)
 
     title: ClassVar[str] = "comparison"
 
@@ -81,4 +83,5 @@ class Comparison(Result):
                 finite = values[np.isfinite(values)]
                 words.append(f"{title} {finite.min():.4g} to {finite.max():.4g}" if finite.size else f"{title} unknown")
             lines.append(f"{name}: {', '.join(words)}")
+        lines += [f"{name}: {self.across} {place:.4g}" for name, place in self.marks.items()]
         return "\n".join(lines)

@@ -8,13 +8,14 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from orograph.basics.words import counted
+from orograph.basics.words import columns, counted
 from orograph.results.result import Result, record
-from orograph.results.signals import RateRange, Signal
+from orograph.results.signals import LossCurve, RateRange, Signal
 
 Severity = Literal["critical", "warning", "question", "info"]
 Outcome = Literal["verified", "no effect", "made worse", "not tried"]
 Verdict = Literal["trains", "does not train", "unclear", "not run"]
+_EVIDENCE = ("what", "measured", "threshold", "usual")
 
 
 @record
@@ -32,6 +33,11 @@ class Evidence:
         limit = "" if np.isnan(self.threshold) else f" (threshold {self.threshold:.3g})"
         return f"{self.what}: {self.value:.4g}{limit}{f'; usual: {self.usual}' if self.usual else ''}"
 
+    @property
+    def row(self) -> tuple[str, str, str, str]:
+        """What it is, measured, threshold (empty for none) and usual: the row of a table in plain text."""
+        return self.what, f"{self.value:.4g}", "" if np.isnan(self.threshold) else f"{self.threshold:.3g}", self.usual
+
 
 @record
 @dataclass(frozen=True)
@@ -46,11 +52,26 @@ class Trial:
     steps: int = 0
     note: str = ""
 
+    @property
+    def named(self) -> str:
+        """The measure without what stands in brackets behind it."""
+        return self.measure.partition(" (")[0]
+
+    @property
+    def scale(self) -> str:
+        """What the numbers of the measure mean, where its name does not say it."""
+        if not self.measure.startswith("quality"):
+            return ""
+        broke = ", -1: the run broke down" if -1.0 in (self.before, self.after) else ""
+        return f"0: no better than a constant answer, 1: perfect{broke}"
+
     def __str__(self) -> str:
         if self.outcome == "not tried":
             return f"not tried{f': {self.note}' if self.note else ''}"
+        scale = f"; {self.scale}" if self.scale else ""
         return (
-            f"{self.outcome}: {self.measure} {self.before:.4g} without, {self.after:.4g} with it ({self.steps} steps)"
+            f"{self.outcome}: {self.named} {self.before:.4g} without, {self.after:.4g} with it "
+            f"({self.steps} steps{scale})"
         )
 
 
@@ -93,7 +114,9 @@ class Finding:
     def __str__(self) -> str:
         place = f" [{self.where}]" if self.where else ""
         lines = [f"{self.id} {self.severity} ({self.confidence:.0%}): {self.title}{place}", f"  cause: {self.cause}"]
-        lines += [f"  - {one}" for one in self.evidence]
+        if self.evidence:
+            told = columns(_EVIDENCE, [one.row for one in self.evidence], right=("measured", "threshold"))
+            lines += [f"    {line}" for line in told]
         lines.append(f"  do: {self.prescription}")
         lines += [f"      {line}" for line in self.code.splitlines()]
         lines.append(f"  tried on a copy: {self.trial}")
@@ -220,6 +243,11 @@ class Diagnosis(Result):
     def healthy(self) -> bool:
         """Whether nothing is wrong as far as was seen."""
         return not self.alarms and self.verdict in ("trains", "unclear", "not run")
+
+    @property
+    def curve(self) -> LossCurve:
+        """The losses of the shadow run, to be drawn."""
+        return LossCurve(losses=self.loss, provenance=self.provenance)
 
     def summary(self) -> str:
         seconds = sum(stage.seconds for stage in self.stages)

@@ -1,4 +1,5 @@
-"""What tests of a training say that are no findings by themselves: single numbers, and the range of learning rates."""
+"""What tests of a training say that are no findings by themselves: single numbers, the losses of a run, and the range
+of learning rates."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from orograph.basics.words import counted
 from orograph.results.comparison import Comparison, Series
 from orograph.results.result import Result, record
 
@@ -27,6 +29,38 @@ class Signal:
     def __str__(self) -> str:
         usual = f" (usual: {self.usual})" if self.usual else ""
         return f"{self.what}: {self.value:.4g}{usual}{f'; {self.reading}' if self.reading else ''}"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class LossCurve(Result):
+    """``losses`` (T,) of a run, step by step; NaN or infinite where it broke down."""
+
+    losses: NDArray[np.float64]
+
+    title: ClassVar[str] = "losses"
+
+    @property
+    def broken(self) -> int | None:
+        """The first step whose loss is not finite, None for none."""
+        bad = np.flatnonzero(~np.isfinite(self.losses))
+        return int(bad[0]) if len(bad) else None
+
+    @property
+    def broken_words(self) -> str:
+        """Where the loss ceases to be finite, empty where it does not."""
+        if self.broken is None:
+            return ""
+        what = "NaN" if np.isnan(self.losses[self.broken]) else "infinite"
+        return f"{what} {'from' if not np.isfinite(self.losses[self.broken :]).any() else 'in'} step {self.broken}"
+
+    def summary(self) -> str:
+        finite = np.flatnonzero(np.isfinite(self.losses))
+        words = [counted(len(self.losses), "step")]
+        if len(finite):
+            first, last = self.losses[finite[0]], self.losses[finite[-1]]
+            later = f", {last:.4g} in step {finite[-1]}" if len(finite) > 1 else ""
+            words.append(f"loss {first:.4g} at first{later}")
+        return "; ".join([*words, self.broken_words] if self.broken_words else words)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -56,19 +90,38 @@ class RateRange(Result):
         """Whether no rate lowered the loss by more than its noise."""
         return math.isnan(self.valley)
 
+    @property
+    def ceiling(self) -> float:
+        """A little above the first level of the loss: one curve that explodes would flatten all that lies below."""
+        first = self.losses[:, : max(len(self.rates) // 4, 1)]
+        finite, early = self.losses[np.isfinite(self.losses)], first[np.isfinite(first)]
+        if not early.size:
+            return math.inf
+        level = float(early.max())
+        return level + max(0.3 * (level - float(finite.min())), 0.05 * abs(level))
+
     def compared(self) -> Comparison:
-        """The losses as curves, with the suggestions and the rate in use as points."""
-        curves = {f"order {n}": Series(self.rates, row[None]) for n, row in enumerate(self.losses, start=1)}
-        points = {"valley": self.valley, "steepest": self.steepest, "lowest / 10": self.tenth, "in use": self.lr}
-        for name, rate in points.items():
-            if math.isfinite(rate) and rate > 0:
-                height = np.interp(math.log(rate), np.log(self.rates), self.losses[0])
+        """The losses up to :attr:`ceiling` as curves, the suggestions as points, the rate in use as an upright line."""
+        top = self.ceiling
+        shown = np.where(self.losses <= top, self.losses, np.nan)
+        cut = bool((self.losses[np.isfinite(self.losses)] > top).any())
+        curves = {f"order {n}": Series(self.rates, row[None]) for n, row in enumerate(shown, start=1)}
+        marks = {"in use": self.lr} if math.isfinite(self.lr) and self.lr > 0 else {}
+        for name, rate in (("valley", self.valley), ("steepest", self.steepest), ("lowest / 10", self.tenth)):
+            if not (math.isfinite(rate) and rate > 0):
+                continue
+            heights = [float(np.interp(math.log(rate), np.log(self.rates), row)) for row in shown]
+            height = next(filter(math.isfinite, heights), math.nan)
+            if math.isnan(height):  # no curve is drawn there
+                marks[name] = rate
+            else:
                 curves[name] = Series(np.array([rate]), np.array([[height]]), joined=False)
         return Comparison(
             across="learning rate",
-            quantities=("training loss, smoothed",),
+            quantities=("smoothed loss" + (f", cut above {top:.3g}" if cut else ""),),
             series=curves,
             logarithmic=("learning rate",),
+            marks=marks,
             provenance=self.provenance,
         )
 

@@ -34,12 +34,17 @@ class Claim:
 @record
 @dataclass(frozen=True)
 class Table:
-    """Rows of text and numbers under column titles."""
+    """Rows of text and numbers under column titles.
+
+    ``form``: a reader may sort the rows; "brief" ones are to be read as they stand, and become blocks on a phone;
+    "folded" is a sorted one that opens when it is asked for.
+    """
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[Any, ...], ...]
     caption: str = ""
+    form: Literal["sorted", "brief", "folded"] = "sorted"
 
 
 @record
