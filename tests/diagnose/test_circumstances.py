@@ -67,3 +67,5 @@ def test_data_of_every_kind_is_named_without_being_read() -> None:
     assert of_data(torch.utils.data.DataLoader(Stream(), batch_size=4))["data"] == "DataLoader of Stream: batches of 4"
     digits = og.data.load("digits")
     assert of_data(digits) == {"data": "digits", "split": "train", "fingerprint": digits.train.fingerprint}
+    odd = og.data.BatchList([(X[:4], Y[:4], object())])
+    assert of_data(odd) == {"data": "4 examples", "fingerprint": ""}

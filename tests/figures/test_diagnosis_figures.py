@@ -147,3 +147,13 @@ def test_the_rate_in_use_is_an_upright_line_inside_both_figures(lr: float) -> No
     assert set(upright.get_xdata()) == {lr}
     assert panel.get_xlim()[0] < lr < panel.get_xlim()[1]
     assert panel.get_ylim()[1] < 2 * found.ceiling
+
+
+@pytest.mark.parametrize("steps", [0, 1])
+def test_heat_maps_of_nothing_are_drawn_empty(steps: int) -> None:
+    result = histograms(2, 2)
+    few = type(result)(
+        **{**vars(result), "steps": result.steps[:steps], "counts": result.counts[:steps] * 0,
+           "special": result.special[:steps] * 0}
+    )  # fmt: skip
+    figure(few).to_json()

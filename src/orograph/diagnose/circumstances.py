@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
+from orograph.basics.errors import DataError
 from orograph.basics.words import counted
 from orograph.data import Data, Examples
 from orograph.diagnose.losses import Loss
@@ -66,9 +67,9 @@ def of_optimizer(optimizer: Optimizer | None) -> dict[str, Any]:
 def of_data(loader: Any) -> dict[str, Any]:
     """What can be said of the data without reading a batch of it."""
     if isinstance(loader, Data):
-        return {"data": loader.name, "split": "train", "fingerprint": loader.train.fingerprint}
+        return {"data": loader.name, "split": "train", "fingerprint": _fingerprint(loader.train)}
     if isinstance(loader, Examples):
-        return {"data": counted(len(loader), "example"), "fingerprint": loader.fingerprint}
+        return {"data": counted(len(loader), "example"), "fingerprint": _fingerprint(loader)}
     if _tensors(loader):
         return {"data": f"tensors of shape {' and '.join(str(tuple(part.shape)) for part in loader)}"}
     dataset = getattr(loader, "dataset", None)
@@ -102,6 +103,13 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (tuple, list)):
         return ", ".join(f"{float(one):g}" for one in value)
     return float(value) if isinstance(value, (Tensor, int, float)) else str(value)
+
+
+def _fingerprint(examples: Examples) -> str:
+    try:
+        return examples.fingerprint
+    except DataError:  # batches that hold objects of the user's own can be trained on all the same
+        return ""
 
 
 def _tensors(loader: Any) -> bool:

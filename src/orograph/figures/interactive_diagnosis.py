@@ -45,7 +45,7 @@ def _histograms(result: Histograms) -> Any:
         yaxis2=axis("", range=rows, showgrid=False, overlaying="y", side="right", matches="y", **magnitudes),
     )
     drawn.update_layout(yaxis2_tickfont_size=9.5, **_BARE)
-    shares = np.linspace(0, float(np.sqrt(np.nanmax(found.shares, initial=0)) or 1), 4)
+    shares = np.linspace(0, float(np.sqrt(np.nan_to_num(found.shares).max(initial=0)) or 1), 4)
     drawn.add_heatmap(
         x=steps,
         z=np.sqrt(found.shares).astype(np.float32),
@@ -62,7 +62,7 @@ def _histograms(result: Histograms) -> Any:
     )
     # An axis without a curve of its own is not drawn; crosses belong to it whether there are any or not.
     drawn.add_scatter(
-        x=[steps[step] for _, step in found.broken] or [steps[0]],
+        x=[steps[step] for _, step in found.broken] or steps[:1],
         y=[row for row, _ in found.broken] or [np.nan],
         yaxis="y2",
         mode="markers",
