@@ -48,13 +48,14 @@ def _numerics(chart: Chart, run: Run) -> Iterator[Suspicion]:
         return
     place = producer.module or "the network itself"
     hint = f"; {producer.hint}" if producer.hint else ""
+    known = f" from {producer.low:.3g} to {producer.high:.3g}" if math.isfinite(producer.low) else ""
     yield Suspicion(
         "A05",
         f"{place} produces NaN or infinity in step {run.stopped}",
         "critical",
         0.9 if early or not grew else 0.5,
-        f"in the {producer.phase} pass {place} ({producer.kind or 'loss'}) turns finite numbers from "
-        f"{producer.low:.3g} to {producer.high:.3g} into {producer.share:.0%} that are not{hint}",
+        f"in the {producer.phase} pass {place} ({producer.kind or 'loss'}) turns finite numbers{known} into "
+        f"{producer.share:.0%} that are not{hint}",
         "guard the formula there: clamp what goes into logarithms, roots and divisions, or before exp",
         "torch.log(x.clamp_min(1e-8))",
         where=producer.module,
@@ -216,7 +217,12 @@ def _lengths(chart: Chart, run: Run, signals: Signals) -> Iterator[Suspicion]:
             "relative change of a layer in a step, largest median", longest, threshold("update_high"), "1e-3 to 2e-2"
         ),
         Evidence("the same in the worst single step", peak, 1.0, "below 0.2"),
-        Evidence("the same, median over layers and steps", middle, threshold("update_low"), "1e-3 to 2e-2"),
+        Evidence(
+            "the same, median over layers and steps",
+            middle,
+            math.nan if high else threshold("update_low"),
+            "1e-3 to 2e-2",
+        ),
     )
     lr = max((rate for rate in run.lr if math.isfinite(rate)), default=float("nan"))
     suggested = _suggested(chart, signals)
