@@ -242,11 +242,57 @@ def _one_group_still() -> Any:
     return examine(model, optimizer=torch.optim.SGD(groups, lr=0.05, momentum=0.9))
 
 
+def _reset() -> Any:
+    model = mlp()
+    kept = {name: value.clone() for name, value in model.state_dict().items()}
+    count = [0]
+
+    def step(model: nn.Module, batch: Any, optimizer: torch.optim.Optimizer) -> Tensor:
+        if count[0] % 10 == 0:
+            model.load_state_dict(kept)
+        count[0] += 1
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(batch[0]), batch[1])
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        return loss
+
+    return examine(model, step=step)
+
+
+def _fresh_leaf() -> Any:
+    def step(model: nn.Module, batch: Any, optimizer: torch.optim.Optimizer) -> Tensor:
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(batch[0]), batch[1]).detach().requires_grad_(True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        return loss
+
+    return examine(mlp(), step=step)
+
+
+def _ignored() -> Any:
+    targets = Y.clone()
+    targets[torch.rand(len(Y), generator=torch.Generator().manual_seed(0)) < 0.96] = -100
+    return examine(mlp(), data=loader(X, targets))
+
+
+def _slow_group() -> Any:
+    model = mlp()
+    groups = [{"params": model[:5].parameters(), "lr": 5e-6}, {"params": model[5].parameters()}]
+    return examine(model, optimizer=torch.optim.SGD(groups, lr=0.05, momentum=0.9))
+
+
 FAULTS: dict[str, tuple[Callable[[], Any], str]] = {
     "layers in a list": (lambda: examine(Listed()), "W10"),
     "batch taken for time": (lambda: examine(Sideways()), "W09"),
     "attention over the batch": (lambda: examine(Across()), "W09"),
     "still statistics": (lambda: examine(_still()), "W15"),
+    "weights loaded again and again": (_reset, "W16"),
+    "loss made a fresh leaf": (_fresh_leaf, "L08"),
+    "targets left out": (_ignored, "D07"),
+    "label smoothing of 0.995": (lambda: examine(mlp(), loss=nn.CrossEntropyLoss(label_smoothing=0.995)), "L07"),
+    "one group far below the others": (_slow_group, "W12"),
     "rate 0": (lambda: _with_rate(0.0), "W12"),
     "rate NaN": (lambda: _with_rate(float("nan")), "W12"),
     "rate infinite": (lambda: _with_rate(float("inf")), "W12"),

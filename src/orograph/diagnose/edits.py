@@ -18,6 +18,7 @@ from orograph.diagnose.chart import Edit
 from orograph.diagnose.hidden import hidden
 from orograph.diagnose.losses import Loss, parts_of
 from orograph.diagnose.patient import Copy
+from orograph.diagnose.thresholds import threshold
 from orograph.diagnose.watching import is_leaf
 from orograph.initialize.applying import apply
 from orograph.initialize.parts import is_norm
@@ -142,13 +143,13 @@ def owned() -> Edit:
 
 
 def learning_rates() -> Edit:
-    """A usable rate in every group that has none: the largest of the others', else 1e-3."""
+    """A usable rate in every group that has none, or next to none: the largest of the others', else 1e-3."""
 
     def change(made: Copy) -> None:
         groups = made.optimizer.param_groups
         good = [group["lr"] for group in groups if math.isfinite(group["lr"]) and group["lr"] > 0]
         for group in groups:
-            if not (math.isfinite(group["lr"]) and group["lr"] > 0):
+            if not (math.isfinite(group["lr"]) and group["lr"] > threshold("group_rate") * max(good, default=0.0)):
                 group["lr"] = max(good, default=1e-3)
 
     return Edit("a positive learning rate", change)

@@ -13,6 +13,7 @@ from torch import Tensor
 from orograph.data.structure import leaves
 from orograph.diagnose.losses import parts_of
 from orograph.diagnose.task import Task, labels_of_batches
+from orograph.objective.criterion import IGNORED
 
 
 class Known(NamedTuple):
@@ -44,19 +45,30 @@ def repetitions(batches: Sequence[Any]) -> tuple[int, int]:
     return seen, len(marks)
 
 
+def ignored(batches: Sequence[Any]) -> float:
+    """The share of integer targets that carry the index which cross-entropy leaves out."""
+    found = [t.reshape(-1) for b in batches if isinstance(t := parts_of(b)[1], Tensor) and not t.is_floating_point()]
+    return float((torch.cat(found) == IGNORED).float().mean()) if found else 0.0
+
+
 def known(batches: Sequence[Any], task: Task, limit: int = 1500) -> Known:
     """Five nearest neighbours, left one out, of up to ``limit`` examples as the loader yields them."""
     x, y = _rows(batches, limit)
     if x is None or y is None or len(x) < 50 or task.kind not in ("classes", "numbers"):
         return Known()
-    near = _neighbours(x)
     if task.kind == "numbers":
+        near = _neighbours(x)
         y = y.reshape(len(y), -1).float()
         guess = y[near].mean(1)
         total = float((y - y.mean(0)).square().sum())
         return Known(2 - float((guess - y).square().sum()) / total if total > 0 else math.nan, _surprise(guess, y))
     if y.dim() != 1:
         return Known()
+    counts = y != IGNORED
+    x, y = x[counts], y[counts]
+    if len(x) < 50:
+        return Known()
+    near = _neighbours(x)
     classes = max(task.classes, int(y.max()) + 1)
     votes = torch.zeros(len(x), classes).scatter_add_(1, y[near].long(), torch.ones(near.shape))
     right = float((votes.argmax(1) == y).float().mean())

@@ -12,8 +12,9 @@ from torch import Tensor
 from orograph.diagnose import edits
 from orograph.diagnose.batches import with_targets
 from orograph.diagnose.chart import Chart, Edit, Suspicion
-from orograph.diagnose.inputs_and_targets import Known, known
+from orograph.diagnose.inputs_and_targets import Known, ignored, known
 from orograph.diagnose.thresholds import threshold
+from orograph.objective.criterion import IGNORED
 from orograph.results.diagnosis import Evidence
 
 
@@ -81,6 +82,20 @@ def data(chart: Chart) -> Iterator[Suspicion]:
             "print(torch.bincount(y))",
             evidence=(Evidence("share of the most frequent label", most, 0.999),),
             explains=("D05", "D04", "O00", "I02"),
+        )
+    left_out = ignored(chart.patient.batches[: chart.patient.epoch])
+    if left_out > threshold("left_out"):
+        yield Suspicion(
+            "D07",
+            "nearly all targets are left out of the loss",
+            "critical",
+            0.9,
+            f"{left_out:.1%} of the targets carry the index {IGNORED}, which cross-entropy ignores: a batch of nothing "
+            "else has the loss NaN, and the others teach little",
+            "look at where labels are set to that index (padding, masks, failed look-ups)",
+            f"print((y == {IGNORED}).float().mean())",
+            evidence=(Evidence("share of targets that are ignored", left_out, threshold("left_out"), "below 0.85"),),
+            explains=("A05", "D06", "O00", "I06", "O01", "A00"),
         )
     few = 0 < inputs.distinct < threshold("few_examples")
     if inputs.seen and (

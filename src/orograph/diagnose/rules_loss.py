@@ -41,6 +41,7 @@ def loss(chart: Chart) -> Iterator[Suspicion]:
                 explains=("D05", "O02", "O00"),
                 edit=edits.other_loss("squared error of pairs", edits.squared_error_of_pairs),
             )
+    yield from _smoothing(chart)
     yield from _reduction(chart)
     yield from _direction(chart)
 
@@ -257,6 +258,26 @@ def _sums_over_batch(chart: Chart) -> bool:
     if outputs is None or outputs.dim() < 2:
         return False
     return bool(((outputs.detach().float().sum(0) - 1).abs() < 1e-3).all())
+
+
+def _smoothing(chart: Chart) -> Iterator[Suspicion]:
+    form = chart.probe.task.form
+    if "smoothing" not in form:
+        return
+    strength = float(form.rpartition(" ")[2])
+    if strength > threshold("smoothing"):
+        yield Suspicion(
+            "L07",
+            f"label smoothing of {strength:.2g}",
+            "critical" if strength > 0.9 else "warning",
+            0.9,
+            "the targets are nearly the same for every class, so there is next to nothing to learn from",
+            "use a label smoothing of 0.1 or less",
+            "nn.CrossEntropyLoss(label_smoothing=0.1)",
+            evidence=(Evidence("label smoothing", strength, threshold("smoothing"), "0 to 0.2"),),
+            explains=("O02", "A00", "O00", "I01", "L02", "L01"),
+            edit=edits.other_loss("cross-entropy without smoothing", edits.cross_entropy),
+        )
 
 
 def _squashing(chart: Chart) -> list[str]:

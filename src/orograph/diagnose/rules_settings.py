@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 from torch import nn
 
@@ -11,6 +12,9 @@ from orograph.basics.words import counted
 from orograph.diagnose import edits
 from orograph.diagnose.chart import Chart, Suspicion
 from orograph.diagnose.hidden import hidden
+from orograph.diagnose.thresholds import threshold
+from orograph.diagnose.untrained import looks_untrained
+from orograph.initialize.slots import slots_of
 from orograph.results.diagnosis import Evidence
 
 
@@ -53,13 +57,17 @@ def _rates(chart: Chart) -> Iterator[Suspicion]:
         return
     names = {id(p): name for name, p in chart.patient.model.named_parameters()}
     bad, broken = [], False
+    largest = max((float(group.get("lr", 1.0)) for group in optimizer.param_groups), default=0.0)
     for index, group in enumerate(optimizer.param_groups):
         lr = float(group.get("lr", 1.0))
         moved = run is not None and any(names.get(id(p)) in run.moved for p in group["params"])
         if lr < 0 or not math.isfinite(lr):
             broken = True
             bad.append((index, lr))
-        elif lr == 0 and run is not None and run.losses and not moved:  # a warm-up may begin at 0
+            continue
+        slow = 0 < lr < threshold("group_rate") * largest and _fresh(chart, group)
+        never = lr == 0 and run is not None and run.losses and not moved  # a warm-up may begin at 0
+        if slow or never:
             bad.append((index, lr))
     if bad:
         every = len(bad) == len(optimizer.param_groups)
@@ -69,7 +77,7 @@ def _rates(chart: Chart) -> Iterator[Suspicion]:
             f"the learning rate{which} is {bad[0][1]:g}",
             "critical" if every or broken else "warning",
             0.97,
-            "no step can do any good with it" if broken else "what is trained with it never changes",
+            "no step can do any good with it" if broken else "what is trained with it hardly changes, or never",
             "give every group a positive learning rate",
             f"for group in optimizer.param_groups: group['lr'] = {1e-3:g}",
             evidence=tuple(Evidence(f"learning rate of group {index}", lr, 0.0, "1e-4 to 0.1") for index, lr in bad),
@@ -79,27 +87,36 @@ def _rates(chart: Chart) -> Iterator[Suspicion]:
         )
 
 
+def _fresh(chart: Chart, group: dict[str, Any]) -> bool:
+    """Whether a group holds kernels that look as if they were never trained; trained ones may move slowly."""
+    ids = {id(p) for p in group["params"]}
+    kernels = [slot for slot in slots_of(chart.patient.model) if id(slot.parameter) in ids and slot.parts]
+    return any(looks_untrained(slot) for slot in kernels)
+
+
 def _momentum(chart: Chart) -> Iterator[Suspicion]:
     still = [
         name
         for name, layer in chart.patient.model.named_modules()
         if isinstance(layer, nn.modules.batchnorm._NormBase)
         and layer.track_running_stats
-        and layer.momentum == 0
+        and layer.momentum is not None
+        and layer.momentum < threshold("norm_momentum")
         and layer.training
         and layer.num_batches_tracked is not None
         and int(layer.num_batches_tracked) == 0
     ]
     if still:
+        momentum = float(chart.patient.model.get_submodule(still[0]).momentum)  # type: ignore[arg-type]
         yield Suspicion(
             "W15",
-            "running statistics of norm layers never move",
+            "running statistics of norm layers hardly move",
             "warning",
             0.95,
-            f"{still[0]} has momentum 0: in evaluation it normalises by the mean 0 and variance 1 that it began with, "
-            "however well it does in training",
+            f"{still[0]} has momentum {momentum:g}: in evaluation it normalises by (almost) the mean 0 and variance 1 "
+            "that it began with, however well it does in training",
             "use momentum 0.1 (None: a plain mean over all batches)",
             "nn.BatchNorm2d(channels, momentum=0.1)",
             where=still[0],
-            evidence=(Evidence("norm layers with momentum 0", len(still), 0.0, "0"),),
+            evidence=(Evidence("momentum", momentum, threshold("norm_momentum"), "0.01 to 0.1"),),
         )

@@ -16,6 +16,8 @@ from orograph.diagnose.untrained import looks_untrained
 from orograph.initialize.slots import Slot, slots_of
 from orograph.results.diagnosis import Evidence
 
+_RESETS = 2  # fewer may be a network that is loaded once within the loop
+
 
 def wiring(chart: Chart) -> Iterator[Suspicion]:
     """What is wrong with the wiring."""
@@ -241,6 +243,37 @@ def _step(chart: Chart) -> Iterator[Suspicion]:
         )
         return
     flows = any(p.gradient_norm > 0 for p in chart.probe.parameters if math.isfinite(p.gradient_norm))
+    if run.resets >= _RESETS:
+        yield Suspicion(
+            "W16",
+            "the weights are set back to where they began",
+            "critical",
+            0.95,
+            f"{counted(run.resets, 'time')} in {len(run.losses)} steps the step found the initial weights again, which "
+            "the one before had changed",
+            "load weights once, before the loop; look for load_state_dict, a model that is built anew, or an "
+            "initialisation within the step",
+            "model.load_state_dict(state)   # before the loop\nfor batch in loader: …",
+            stage=2,
+            evidence=(Evidence("times that the weights were back", run.resets, _RESETS, "0"),),
+            explains=("O02", "O00", "I00", "O01", "I01"),
+            edit=edits.ordinary_step(),
+        )
+    if not any(run.raw) and not changed and flows and run.backwards:
+        yield Suspicion(
+            "L08",
+            "backward() reaches no parameter",
+            "critical",
+            0.95,
+            "the step calls backward(), on something that no longer knows how it came from the weights",
+            "call it on the loss itself: no detach(), item(), torch.tensor(loss) or requires_grad_() in between",
+            "loss = criterion(model(x), y)\nloss.backward()",
+            stage=2,
+            evidence=(Evidence("calls of backward()", run.backwards),),
+            explains=("O02", "O00", "W06"),
+            edit=edits.ordinary_step(),
+        )
+        return
     if not any(run.raw) and not changed and flows:
         yield Suspicion(
             "W06",

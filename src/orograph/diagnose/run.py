@@ -36,6 +36,8 @@ class Run:
     silent: set[str] = field(default_factory=set)
     missing: set[str] = field(default_factory=set)
     norms: dict[str, tuple[float, float]] = field(default_factory=dict)
+    resets: int = 0  # how often the weights were found where they began, after a step had moved them
+    backwards: int = 0  # calls of backward() in steps
     moved: set[str] = field(default_factory=set)  # parameters that something changed, frozen ones too
     frozen_norms: set[str] = field(default_factory=set)  # norm layers that normalised by running statistics in a step
     evaluating: float = 0.0  # share of steps in which the whole network was in evaluation mode

@@ -58,6 +58,9 @@ class Recorder:
             if isinstance(layer, _NORMS) and layer.track_running_stats:
                 self._handles.append(layer.register_forward_pre_hook(self._normed(name)))
         self._depth = 0
+        self._after: dict[int, float] = {}
+        self._backward = torch.autograd.backward  # what Tensor.backward() calls
+        torch.autograd.backward = self._counted
         self._training = True  # whether passes belong to training, not to a glance
 
     def _normed(self, name: str) -> Any:
@@ -110,6 +113,13 @@ class Recorder:
         self._row[2] = _cosine(pairs)
         self._row[3] += 1
         self._before = [(p, p.detach().clone()) for p in self._trained]
+        now = {id(p): _size(p) for p in self._trained} if self._after else {}
+        back = [key for key, size in now.items() if size == self._first[key] != self._after.get(key, size)]
+        self.run.resets += len(back) > len(self._trained) / 2
+
+    def _counted(self, *args: Any, **options: Any) -> None:
+        self.run.backwards += self._training
+        self._backward(*args, **options)
 
     @torch.no_grad()
     def _stepped(self, optimizer: Any, args: Any, kwargs: Any) -> None:
@@ -123,6 +133,7 @@ class Recorder:
             if not math.isfinite(moved) and math.isfinite(size) and math.isfinite(self._row[1]):
                 self.run.overflown = self.run.overflown or name
             self.run.updates.setdefault(name, []).append(moved / size if size > 0 else float("nan"))
+        self._after = {id(p): _size(p) for p, _ in self._before}
         self._last, self._before = self._before, []
         self._fresh = {}
         self.run.lr.append(max((float(g["lr"]) for g in optimizer.param_groups), default=float("nan")))
@@ -174,6 +185,7 @@ class Recorder:
 
     def close(self) -> Run:
         """Remove the hooks; the finished run."""
+        torch.autograd.backward = self._backward
         for handle in self._handles:
             handle.remove()
         names = self._names

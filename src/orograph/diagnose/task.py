@@ -163,7 +163,7 @@ def _classes(
     }
     matching(forms, (len(labels), shapes["target_shape"][0]))
     if matching.loss > 0 and (strength := _smoothing(logits, labels, matching.loss)):
-        matching.found[f"cross-entropy, smoothing {strength:.2g}"] = 1.0
+        matching.found[f"cross-entropy, smoothing {strength:.3g}"] = 1.0
     form, times = matching.first
     factor = times if math.isfinite(times) else 1.0
     return Task(
@@ -187,7 +187,7 @@ def _smoothing(logits: Tensor, labels: Tensor, loss: float) -> float:
     if abs(soft - hard) < 1e-9:
         return 0.0
     strength = (loss - hard) / (soft - hard)
-    return strength if 0 < strength <= 0.5 else 0.0
+    return strength if 0 < strength <= 1 + _NEAR else 0.0
 
 
 def _binary(
