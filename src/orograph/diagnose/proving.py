@@ -103,7 +103,7 @@ class Proving:
     def _tempered(self, one: Suspicion) -> Suspicion:
         """After a run that time cut short, a setting that is quicker at first is no alarm: many begin slowly."""
         run = self.chart.run
-        short = run is not None and len(run.losses) < _SURE * self.wanted
+        short = run is not None and sum(run.taken) < _SURE * self.wanted  # steps of the optimiser, not passes
         vague = run is not None and math.isnan(quality_of(run))  # a loss by itself need not fall: that of a GAN, say
         if (
             not (short or vague)
