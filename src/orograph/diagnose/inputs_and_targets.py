@@ -54,8 +54,10 @@ def ignored(batches: Sequence[Any]) -> float:
 def known(batches: Sequence[Any], task: Task, limit: int = 1500) -> Known:
     """Five nearest neighbours, left one out, of up to ``limit`` examples as the loader yields them."""
     x, y = _rows(batches, limit)
-    if x is None or y is None or len(x) < 50 or task.kind not in ("classes", "numbers"):
+    if x is None or y is None or len(x) < 50 or task.kind == "other":
         return Known()
+    if task.kind == "binary" and y.numel() == len(y):
+        y = y.reshape(-1).long()
     if task.kind == "numbers":
         near = _neighbours(x)
         y = y.reshape(len(y), -1).float()

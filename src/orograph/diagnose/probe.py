@@ -107,7 +107,7 @@ def look_at(made: Copy, batches: Sequence[Any], epoch: int = 0) -> Probe:
         parameter.grad = None
     probe.leak = _leak(made, batch, batches[1 % len(batches)])
     probe.known = known(batches, task)
-    if task.kind == "classes":
+    if task.kind in ("classes", "binary"):
         probe.batch_entropy = batch_entropy(batches, task)
     elif task.kind == "numbers":
         probe.batch_entropy = batch_variance(batches)
