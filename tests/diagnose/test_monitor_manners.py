@@ -17,7 +17,7 @@ from patients import X, Y, cnn, mlp, sgd
 from torch import Tensor, nn
 
 from orograph.basics.errors import UsageError
-from orograph.diagnose import Monitor, MonitorWarning
+from orograph.diagnose import Monitor, MonitorWarning, watching
 
 TOKENS = (X.flatten(1) * 4 + 8).clamp(0, 16).long()
 
@@ -155,6 +155,14 @@ def test_of_a_script_module_the_gradients_are_read() -> None:
     assert monitor.diagnosis().verdict == "trains"
     assert monitor.series.outputs[-1] == {}
     assert len(monitor.series.gradients[-1]) == 6
+
+
+def test_scripted_parts_of_a_network_are_passed_over_and_the_rest_is_watched() -> None:
+    model = nn.Sequential(torch.jit.script(mlp()[:3]), nn.Linear(64, 10))
+    with watching(model) as watch:
+        model(X[:8])
+    assert [one.layer for one in watch.readings] == ["1"]
+    assert not model._forward_hooks
 
 
 def test_a_compiled_network_is_read_and_not_compiled_anew_at_each_reading() -> None:
