@@ -57,10 +57,23 @@ class Read:
         )
 
 
+def values_of(tensor: Tensor) -> Tensor:
+    """Whatever a tensor stores as one row of real numbers: of a sparse one the entries that it has, of a complex one
+    real and imaginary parts."""
+    tensor = tensor.detach()
+    if tensor.layout == torch.sparse_coo:
+        tensor = tensor.coalesce().values()
+    elif tensor.layout != torch.strided:
+        tensor = tensor.to_dense()
+    if tensor.is_complex():
+        tensor = torch.view_as_real(tensor.resolve_conj())
+    return tensor.reshape(-1)
+
+
 def sample(tensor: Tensor) -> Tensor:
     """A copy of at most :data:`SAMPLE` entries, evenly spread."""
-    flat = tensor.detach().reshape(-1)
-    stride = -(-flat.numel() // SAMPLE)
+    flat = values_of(tensor)
+    stride = max(-(-flat.numel() // SAMPLE), 1)
     # An odd stride, or else samples of images would fall into a few columns.
     return flat[:: stride + (stride > 1 and stride % 2 == 0)].float().clone()
 
@@ -76,12 +89,13 @@ def dead_share(tensor: Tensor, kind: str) -> Tensor | None:
 
 @torch.no_grad()
 def read(samples: Sequence[Tensor], sizes: Sequence[int], kinds: Sequence[str], dead: Sequence[Any]) -> list[Read]:
-    """Readings of some samples, of tensors with so many entries; fetched from the device at once."""
+    """Readings of some samples, none empty, of tensors with so many entries; fetched from the device at once."""
     if not samples:
         return []
+    samples = [one.to(samples[0].device) for one in samples]  # a network may lie on several
     counts, special = sorted_out(histograms(samples).cpu().numpy())
     lengths = [len(one) for one in samples]
-    joined = torch.nan_to_num(torch.cat(list(samples)), 0.0, 0.0, 0.0)
+    joined = torch.nan_to_num(torch.cat(samples), 0.0, 0.0, 0.0)
     values = joined.cpu().numpy().astype(np.float64)
     starts = np.concatenate([[0], np.cumsum(lengths)[:-1]]).astype(np.int64)
     counted = np.asarray(lengths, np.float64)

@@ -61,7 +61,10 @@ class _Functions(TorchFunctionMode):
 
 @contextmanager
 def watching(model: nn.Module, *, gradients: bool = True) -> Iterator[Watch]:
-    """Note what every layer puts out while the block runs; with ``gradients`` those of a backward pass too."""
+    """Note what every layer puts out while the block runs; with ``gradients`` those of a backward pass too.
+
+    What runs within a ScriptModule is not seen.
+    """
     watch = Watch()
     inside: list[str] = []
     counts: dict[str, int] = {}
@@ -104,11 +107,12 @@ def watching(model: nn.Module, *, gradients: bool = True) -> Iterator[Watch]:
         if module is None or not is_leaf(module):
             note(f"{place}.{kind.lower()}".lstrip("."), kind, output)
 
-    modules = dict(model.named_modules())
-    for name, module in modules.items():
-        handles.append(module.register_forward_pre_hook(enter(name)))
-        handles.append(module.register_forward_hook(leave(name, is_leaf(module))))
+    # A ScriptModule takes no hooks.
+    modules = {n: m for n, m in model.named_modules() if not isinstance(m, torch.jit.ScriptModule)}
     try:
+        for name, module in modules.items():
+            handles.append(module.register_forward_pre_hook(enter(name)))
+            handles.append(module.register_forward_hook(leave(name, is_leaf(module))))
         with _Functions(called):
             yield watch
     finally:
