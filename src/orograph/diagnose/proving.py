@@ -201,7 +201,7 @@ class Proving:
         for id, what, edit in ways:
             run = self.run(edit)
             if run is not None and (trial := self._compared(run)).outcome == "verified":
-                return [(_cured(id, what, edit), trial)]
+                return [(_cured(id, what, edit, self.chart.broke), trial)]
         return [(self._not_cured(), Trial(note="no single change cured it"))]
 
     def _not_cured(self) -> Suspicion:
@@ -231,11 +231,12 @@ class Proving:
         )
 
 
-def _cured(id: str, what: str, edit: Edit) -> Suspicion:
+def _cured(id: str, what: str, edit: Edit, broke: bool) -> Suspicion:
+    """That something else learns faster alarms only beside a run that broke down: deep networks begin slowly."""
     return Suspicion(
         id,
         f"{what} keep it from learning" if "together" in what else f"{what} keeps it from learning",
-        "critical",
+        "critical" if broke else "question",
         0.7,
         f"with the same data and loss it learns as soon as this is changed: {edit.name}",
         f"begin from this: {edit.name}, and go back to your own setting step by step",
