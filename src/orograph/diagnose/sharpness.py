@@ -21,7 +21,7 @@ from orograph.initialize.chunks import rows
 from orograph.initialize.probing import probing, twice_differentiable
 from orograph.initialize.written_norms import written_norms
 
-_EXAMPLES = 64
+_EXAMPLES = 32
 _VECTORS = 8  # of Lanczos before a restart
 _PRECISION = 0.03
 _WARM = 10  # steps in which adaptive optimisers fill their moments
@@ -40,7 +40,7 @@ class Edge:
 
 
 def edge_of_stability(patient: Patient, *, seed: int = 0) -> Edge:
-    """The largest eigenvalue at the start (for adaptive optimisers after ten steps) on the first 64 examples.
+    """The largest eigenvalue at the start (for adaptive optimisers after ten steps) on the first 32 examples.
 
     Norm layers go by the batch and dropout is off. Raises what the network raises where it has no second derivative.
     """

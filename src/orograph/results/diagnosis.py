@@ -253,7 +253,7 @@ class Diagnosis(Result):
         seconds = sum(stage.seconds for stage in self.stages)
         if not self.findings:
             what = {"trains": "the network trains", "not run": "nothing was found without training"}.get(
-                self.verdict, f"the run was too short to tell whether it trains ({self.verdict})"
+                self.verdict, f"in these steps it was not seen to train ({self.verdict})"
             )
             return f"healthy: {what}; nothing to report ({seconds:.1f} s)"
         head = f"{counted(len(self.findings), 'finding')}; the network {_WORDS[self.verdict]} ({seconds:.1f} s)"
