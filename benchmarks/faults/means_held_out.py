@@ -11,14 +11,14 @@ MEANS_HELD_OUT: dict[str, tuple[str, ...]] = {
     "attention-mask-wrong": (),  # A05 may lead to the layer, but says nothing of the mask
     "axes-swapped": ("W09",),
     "output-bias-huge": ("I09",),
-    "weights-reset": (),
+    "weights-reset": ("W16",),
     "labels-equal-inputs": (),
     "augmentation-destroys-inputs": (),
-    "label-smoothing-too-high": (),
+    "label-smoothing-too-high": ("L07",),
     "momentum-too-high": ("O07",),
     "class-weights-wrong": (),
     "loss-scale-not-undone": (),  # L03 is of sums over the batch
     "running-statistics-frozen": ("W15",),
-    "targets-ignored": (),  # D06 leaves out what is ignored
+    "targets-ignored": ("D07",),
     "group-rate-zero": ("W12",),
 }
