@@ -62,6 +62,11 @@ class Interrupted(OrographError):
     exit_code = 130
 
 
+def in_a_line(error: BaseException) -> str:
+    """An exception of other code as one line: its class and the first line of what it says."""
+    return f"{type(error).__name__}: {error}".split("\n")[0]
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """A hint of the nearest valid name, ready to append to an error: ``" (did you mean 'vgg-a'?)"`` or ``""``.
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from orograph.basics.errors import OrographError, UsageError
+from orograph.basics.errors import OrographError, UsageError, in_a_line
 from orograph.cli.checks import above_zero, at_least
 from orograph.cli.output import emit, parse, tell
 from orograph.cli.subject import Networks
@@ -132,7 +132,7 @@ def _own_optimizer(name: str, make: Any, parameters: list[nn.Parameter]) -> Any:
     except OrographError:
         raise
     except Exception as error:
-        reason = f"{type(error).__name__}: {error}".split("\n")[0]
+        reason = in_a_line(error)
         raise UsageError(
             f"{name} raised {reason}; it is called with the network's parameters and returns an optimizer"
         ) from error

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from orograph.basics.errors import ModelError
+from orograph.basics.errors import ModelError, in_a_line
 from orograph.connect import layer_rules  # noqa: F401  registers its rules
 from orograph.connect.factors import Axis, Factor, freeze
 from orograph.connect.operators import apply_rule, tensors_in
@@ -162,7 +162,7 @@ def trace_network(model: nn.Module, example: Any) -> Trace:
         except ModelError:
             raise
         except Exception as error:
-            reason = f"{type(error).__name__}: {error}".split("\n")[0]
+            reason = in_a_line(error)
             raise ModelError(f"the network cannot be traced: operation {listener.number} failed ({reason})") from error
     listener.freeze(outputs_in(outputs), "the network's outputs")
     return listener.trace

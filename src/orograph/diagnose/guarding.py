@@ -7,6 +7,8 @@ import warnings
 from collections.abc import Callable
 from types import TracebackType
 
+from orograph.basics.errors import in_a_line
+
 _BETWEEN = ("orograph", "torch")  # what lies between a warning and the line that led to it
 
 
@@ -39,7 +41,7 @@ class Guard:
     def failed(self, error: BaseException, what: str, then: str = "it is left out", where: str = "") -> None:
         """Tell that some work failed, if it is the first of its kind that did."""
         place = f"{where}: " if where else ""
-        reason = f"{type(error).__name__}: {error}".split("\n")[0]
+        reason = in_a_line(error)
         self.say(what, f"{what} failed ({place}{reason}); {then}, and training goes on")
 
     def say(self, key: str, text: str) -> None:

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from orograph.basics.errors import ModelError, UsageError
+from orograph.basics.errors import ModelError, UsageError, in_a_line
 from orograph.basics.seeds import isolated_randomness
 from orograph.data.structure import batch_length, map_tensors
 from orograph.diagnose.losses import Loss
@@ -141,7 +141,7 @@ class Patient:
                     _copied_optimizer(one, memo)
             model, optimizer, loss, step = copy.deepcopy((self.model, self.optimizer, self.loss, self.step), memo)
         except Exception as error:
-            reason = f"{type(error).__name__}: {error}".split("\n")[0]
+            reason = in_a_line(error)
             raise ModelError(
                 f"the network or its optimiser cannot be copied ({reason}); detach the tensors that it keeps"
             ) from error
@@ -203,7 +203,7 @@ def _once(loader: Any, size: int, seed: int, epoch: int) -> Iterator[Any]:
             except StopIteration:
                 return
             except Exception as error:
-                reason = f"{type(error).__name__}: {error}".split("\n")[0]
+                reason = in_a_line(error)
                 raise ModelError(
                     f"the loader raised an error ({reason}); mend its dataset or collate function"
                 ) from error

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from orograph.basics.errors import ModelError
+from orograph.basics.errors import ModelError, in_a_line
 from orograph.basics.seeds import reseed
 from orograph.data.structure import batch_length, leaves
 from orograph.diagnose.batches import with_targets
@@ -194,7 +194,7 @@ def _run(made: Copy, batch: Any) -> Tensor:
     except ModelError:
         raise
     except Exception as error:
-        reason = f"{type(error).__name__}: {error}".split("\n")[0]
+        reason = in_a_line(error)
         if inside:
             name, args = inside[-1]
             shapes = ", ".join(str(tuple(a.shape)) for a in args if isinstance(a, Tensor)) or "no tensors"

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from orograph.basics.errors import in_a_line
 from orograph.basics.seeds import reseed
 from orograph.data.structure import map_tensors
 from orograph.diagnose.glances import glance
@@ -91,7 +92,7 @@ class Recorder:
             try:
                 hook(*args)
             except Exception as error:
-                self.run.unwatched = f"{type(error).__name__}: {error}".split("\n")[0]
+                self.run.unwatched = in_a_line(error)
 
         return called
 
@@ -283,7 +284,7 @@ def _steps(
                 run.stopped = step
                 break
     except Exception as error:  # the user's own code may raise anything
-        run.error = f"{type(error).__name__}: {error}".split("\n")[0]
+        run.error = in_a_line(error)
         run.stopped = len(run.losses)
     if run.stopped is not None and not run.error:
         batch = made.change(batches[run.stopped % len(batches)])

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from orograph.basics.errors import ModelError
+from orograph.basics.errors import ModelError, in_a_line
 from orograph.initialize.parts import is_norm
 from orograph.initialize.probing import probing
 from orograph.initialize.slots import Slot, slots_of
@@ -121,7 +121,7 @@ def anatomy_of(model: nn.Module, example: Any) -> Anatomy:
         try:
             run(model, example)
         except Exception as error:
-            reason = f"{type(error).__name__}: {error}".split("\n")[0]
+            reason = in_a_line(error)
             raise ModelError(f"the network does not run on the example ({reason})") from error
     found = [_branch(slots, one, other) for one, other in listener.sums]
     last = listener.last

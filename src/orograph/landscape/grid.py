@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from orograph._version import __version__
-from orograph.basics.errors import OrographError, TaskError
+from orograph.basics.errors import OrographError, TaskError, in_a_line
 from orograph.basics.keys import content_key
 from orograph.landscape.lattice import coarse_lattice, nearest_on
 from orograph.landscape.units import Values, assembled, columns_of, measurements_of, read_unit, unit_name, write_unit
@@ -152,7 +152,7 @@ def compute_elsewhere(cells: Cells, units: Sequence[int], folder: Path | None) -
     except OrographError:
         raise
     except Exception as error:
-        raise TaskError(f"{type(error).__name__}: {error}".split("\n")[0]) from None
+        raise TaskError(in_a_line(error)) from None
 
 
 def evaluate(

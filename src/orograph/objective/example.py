@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.data import DataLoader, Dataset
 
-from orograph.basics.errors import ModelError, OrographError, UsageError
+from orograph.basics.errors import ModelError, OrographError, UsageError, in_a_line
 from orograph.data import Data, Examples
 from orograph.objective.calling import LABELS, parts_of
 
@@ -56,7 +56,7 @@ def failures_told(model: nn.Module) -> Iterator[None]:
     except OrographError:
         raise
     except Exception as error:
-        reason = f"{type(error).__name__}: {error}".split("\n")[0]
+        reason = in_a_line(error)
         if not inside:
             raise ModelError(f"the network does not run on this batch: {reason}") from error
         name, one, args = inside[-1]
