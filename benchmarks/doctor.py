@@ -92,7 +92,9 @@ def examined(job: tuple[str, str, int, str, str, bool]) -> dict[str, Any]:
         found = og.diagnose.doctor(
             case.model, case.loader, loss=case.loss, optimizer=case.optimizer, step=case.step, seed=seed
         )
-        findings = [(f.id, f.severity, f.confidence, f.verified, f.where) for f in found.findings]
+        findings = [
+            (f.id, f.severity, f.confidence, f.verified, f.where, f.trial.before, f.trial.after) for f in found.findings
+        ]
         verdict = found.verdict
     except Exception as error:
         findings, verdict = [("error", "critical", 1.0, "not tried", f"{type(error).__name__}: {error}")], "error"
@@ -104,7 +106,7 @@ def examined(job: tuple[str, str, int, str, str, bool]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def jobs(half: str, seeds: Sequence[int], only: str, compared: bool) -> Iterable[tuple[str, str, int, str, str, bool]]:
+def jobs(half: str, seeds: Sequence[int], only: Sequence[str], compared: bool) -> Iterable[tuple[str, str, int, str, str, bool]]:
     """Family, seed, plant and strength of every validated case."""
     from faults import suite
 
@@ -117,7 +119,7 @@ def jobs(half: str, seeds: Sequence[int], only: str, compared: bool) -> Iterable
                 if (family.name, plant.name, strength) not in suite.rejected(half)
             ]
             for name, strength in chosen:
-                if only in f"{family.name} {name or 'control'} {strength}":
+                if any(part in f"{family.name} {name or 'control'} {strength}" for part in only):
                     yield half, family.name, seed, name, strength, compared
 
 
@@ -219,7 +221,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--half", choices=("development", "held-out"), default="development")
     parser.add_argument("--seeds", type=int, nargs="*", default=None)
-    parser.add_argument("--only", default="", help="part of 'family plant strength'")
+    parser.add_argument("--only", nargs="*", default=("",), help="parts of 'family plant strength', any of which will do")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--out", type=Path, default=None, help="write all findings as JSON")
     parser.add_argument("--compare", action="store_true", help="ask simpler ways and another tool, too")

@@ -27,3 +27,12 @@ def with_targets(batch: Any, change: Callable[[Tensor], Tensor]) -> Any:
         key = next(name for name in LABELS if name in batch)
         return {**batch, key: change(targets)}
     return type(batch)([*batch[:-1], change(targets)])
+
+
+def only_tensor(inputs: Any) -> Tensor | None:
+    """The inputs of a batch where they are one tensor, also as the only entry of a dictionary or tuple."""
+    if isinstance(inputs, Mapping) and len(inputs) == 1:
+        inputs = next(iter(inputs.values()))
+    if isinstance(inputs, (tuple, list)) and len(inputs) == 1:
+        inputs = inputs[0]
+    return inputs if isinstance(inputs, Tensor) else None

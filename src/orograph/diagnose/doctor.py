@@ -28,11 +28,14 @@ from orograph.diagnose.losses import Loss
 from orograph.diagnose.patient import Patient, Step, gather, repeats_by_design
 from orograph.diagnose.probe import look_at
 from orograph.diagnose.proving import Proving
+from orograph.diagnose.rules_counting import counting
 from orograph.diagnose.rules_data import data
+from orograph.diagnose.rules_function import function
 from orograph.diagnose.rules_loss import loss as loss_rules
 from orograph.diagnose.rules_run import running, update_sizes
 from orograph.diagnose.rules_settings import settings
 from orograph.diagnose.rules_start import architecture, start
+from orograph.diagnose.rules_targets import targets
 from orograph.diagnose.rules_wiring import wiring
 from orograph.diagnose.run import Run
 from orograph.diagnose.shadow import train
@@ -130,7 +133,7 @@ class _Examination:
                 notes.append(f"not everything could be recorded ({chart.run.unwatched})")
         signals = Signals(chart, seed=self.seed, seconds=self.seconds / 2, orders=2 if self.thorough else 1)
         with self._stage("wiring and rules"):
-            rules = (settings, wiring, data, loss_rules, start, architecture)
+            rules = (settings, wiring, function, data, targets, loss_rules, counting, start, architecture)
             suspicions = [one for rule in rules for one in rule(chart)]
             suspicions += running(chart, signals)
         with self._stage("proof"), torch.enable_grad():

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Adam
 from torch.overrides import TorchFunctionMode
 
+from orograph.basics.errors import ModelError
 from orograph.data.structure import map_tensors
 from orograph.diagnose.batches import with_inputs, with_targets
 from orograph.diagnose.chart import Edit
@@ -244,6 +245,51 @@ def shuffled(batches: list[Any]) -> Edit:
     return Edit("examples shuffled", change)
 
 
+def joined(batches: list[Any], size: int) -> Edit:
+    """Batches of at least this size, drawn from all batches together."""
+
+    def change(made: Copy) -> None:
+        inputs, targets = zip(*map(parts_of, batches), strict=True)
+        if not all(isinstance(part, Tensor) for part in [*inputs, *targets]):
+            raise ModelError("only tensors can be joined")
+        x, y = torch.cat(inputs), torch.cat(targets)
+        drawing = torch.Generator().manual_seed(0)
+
+        def larger(batch: Any) -> Any:
+            rows = torch.randint(len(x), (max(size, len(parts_of(batch)[1])),), generator=drawing).to(x.device)
+            return x[rows], y[rows]
+
+        made.change = larger
+
+    return Edit(f"batches of {size} examples", change)
+
+
+def numbers_again() -> Edit:
+    """NaN in buffers and other tensors of modules replaced by 0."""
+
+    @torch.no_grad()
+    def change(made: Copy) -> None:
+        for layer in made.model.modules():
+            for tensor in [*vars(layer).values(), *layer._buffers.values()]:
+                if isinstance(tensor, Tensor) and tensor.is_floating_point():
+                    tensor[torch.isnan(tensor)] = 0.0
+
+    return Edit("NaN in masks and buffers replaced by 0", change)
+
+
+def standardised_by_column(batches: Sequence[Any]) -> Edit:
+    """Each column of (n, columns) inputs less its mean, over its standard deviation."""
+    x = torch.cat([inputs for inputs, _ in map(parts_of, batches)])
+    mean, std = x.mean(0), x.std(0, correction=0)
+    std = torch.where(std > 0, std, torch.ones_like(std))
+
+    def change(made: Copy) -> None:
+        before = made.change
+        made.change = lambda batch: with_inputs(before(batch), lambda inputs: (inputs - mean) / std)
+
+    return Edit("every input column standardised", change)
+
+
 def other_loss(name: str, loss: Callable[[Any, Any], Tensor]) -> Edit:
     """Another loss of (outputs, targets), with the ordinary step."""
 
@@ -274,6 +320,11 @@ def log_of_probabilities(outputs: Any, targets: Tensor) -> Tensor:
 def cross_entropy(outputs: Any, targets: Tensor) -> Tensor:
     """Mean cross-entropy of logits."""
     return F.cross_entropy(*classes_last(logits_of(outputs), targets))
+
+
+def binary_cross_entropy(outputs: Any, targets: Tensor) -> Tensor:
+    """Mean binary cross-entropy of logits."""
+    return F.binary_cross_entropy_with_logits(logits_of(outputs).reshape(targets.shape).float(), targets.float())
 
 
 def squared_error_of_pairs(outputs: Any, targets: Tensor) -> Tensor:
@@ -317,6 +368,20 @@ def rectified(scheme: str = "he-normal") -> Edit:
         redrawn(scheme).apply(made)
 
     return Edit("ReLU in place of sigmoid and tanh, weights to suit", change)
+
+
+def bent() -> Edit:
+    """ReLU after every layer with weights but the last."""
+
+    def change(made: Copy) -> None:
+        layers = list({id(slot.layer): slot.layer for slot in slots_of(made.model) if slot.parts}.values())
+        made.handles += [one.register_forward_hook(_rectified) for one in layers[:-1]]
+
+    return Edit("ReLU between the layers", change)
+
+
+def _rectified(module: nn.Module, args: Any, output: Any) -> Any:
+    return output.relu() if isinstance(output, Tensor) else output
 
 
 def dropout(share: float) -> Edit:

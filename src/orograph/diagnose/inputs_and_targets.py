@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 
 from orograph.data.structure import leaves
+from orograph.diagnose.batches import only_tensor
 from orograph.diagnose.losses import parts_of
 from orograph.diagnose.task import Task, labels_of_batches
+from orograph.diagnose.thresholds import threshold
 from orograph.objective.criterion import IGNORED
 
 
@@ -51,8 +53,43 @@ def ignored(batches: Sequence[Any]) -> float:
     return float((torch.cat(found) == IGNORED).float().mean()) if found else 0.0
 
 
+def given_away(batches: Sequence[Any], task: Task) -> str:
+    """Where the targets stand among the inputs, in words; empty where they do not.
+
+    A sequence of tokens that is its own target; a column that is the target but for offset and scale.
+    """
+    pairs = _pairs(batches[:16])
+    if pairs is None:
+        return ""
+    x, y = pairs[0]
+    if not x.is_floating_point() and x.dim() == 2 and x.shape == y.shape and task.form.startswith("cross-entropy"):
+        counts = torch.cat([(y != IGNORED).reshape(-1) for _, y in pairs])
+        same = torch.cat([(x == y).reshape(-1) for x, y in pairs])[counts]
+        return (
+            "each token is its own target"
+            if len(same) and float(same.float().mean()) > threshold("same_tokens")
+            else ""
+        )
+    single = task.kind in ("numbers", "classes", "binary") and y.numel() == len(y)
+    if not x.is_floating_point() or not single or any(a.shape[1:] != x.shape[1:] for a, _ in pairs):
+        return ""
+    columns = torch.cat([a.reshape(len(a), -1) for a, _ in pairs]).double()
+    if len(columns) < 50 or columns.shape[1] > 4096:
+        return ""
+    wanted = torch.cat([b.reshape(-1) for _, b in pairs]).double()
+    columns, wanted = columns - columns.mean(0), wanted - wanted.mean()
+    scale = columns.norm(dim=0) * wanted.norm()
+    likeness = torch.where(scale > 0, (columns * wanted[:, None]).sum(0).abs() / scale.clamp_min(1e-300), 0.0)
+    best = int(likeness.argmax())
+    if not float(likeness[best]) > threshold("given_away"):
+        return ""
+    return f"input {best} is the target itself, but for offset and scale (correlation {float(likeness[best]):.5f})"
+
+
 def known(batches: Sequence[Any], task: Task, limit: int = 1500) -> Known:
     """Five nearest neighbours, left one out, of up to ``limit`` examples as the loader yields them."""
+    if task.kind == "classes" and (pairs := _tokens(batches)) is not None:
+        return _known_of_tokens(*pairs)
     x, y = _rows(batches, limit)
     if x is None or y is None or len(x) < 50 or task.kind == "other":
         return Known()
@@ -76,6 +113,31 @@ def known(batches: Sequence[Any], task: Task, limit: int = 1500) -> Known:
     right = float((votes.argmax(1) == y).float().mean())
     most = float(torch.bincount(y.long()).max()) / len(y)
     return Known(right / most, _surprise(votes, torch.nn.functional.one_hot(y.long(), classes).float()))
+
+
+def _tokens(batches: Sequence[Any]) -> tuple[Tensor, Tensor] | None:
+    """Tokens and the targets at their places, flat; None where targets are no such."""
+    pairs = _pairs(batches)
+    if pairs is None or any(
+        x.is_floating_point() or y.is_floating_point() or x.dim() != 2 or x.shape != y.shape for x, y in pairs
+    ):
+        return None
+    x, y = (torch.cat([part.reshape(-1) for part in column]).cpu().long() for column in zip(*pairs, strict=True))
+    counts = y != IGNORED
+    return (x[counts], y[counts]) if int(counts.sum()) >= 200 and int(x.min()) >= 0 and int(x.max()) < 5000 else None
+
+
+def _known_of_tokens(x: Tensor, y: Tensor) -> Known:
+    """What a token knows of the target at its place: the most frequent one beside it in the other half of the data."""
+    half, classes, kinds = len(x) // 2, int(y.max()) + 1, int(x.max()) + 1
+    table = torch.zeros(kinds, classes).index_put_((x[:half], y[:half]), torch.ones(half), accumulate=True)
+    if classes > 5000:
+        return Known()
+    votes, truth = table[x[half:]], y[half:]
+    right = float((votes.argmax(1) == truth).float().mean())
+    most = float(torch.bincount(truth).max()) / len(truth)
+    expected = votes / votes.sum(1, keepdim=True).clamp_min(1)
+    return Known(right / most, _surprise(expected, torch.nn.functional.one_hot(truth, classes).float()))
 
 
 def _surprise(guess: Tensor, truth: Tensor) -> float:
@@ -110,14 +172,23 @@ def batch_variance(batches: Sequence[Any]) -> float:
     return within / whole if whole > 0 else float("nan")
 
 
+def _pairs(batches: Sequence[Any]) -> list[tuple[Tensor, Tensor]] | None:
+    """Inputs and targets of each batch, row for row; None where they are not a tensor each."""
+    found = []
+    for batch in batches:
+        inputs, targets = parts_of(batch)
+        x = only_tensor(inputs)
+        if x is None or not isinstance(targets, Tensor) or not x.dim() or not targets.dim() or len(x) != len(targets):
+            return None
+        found.append((x, targets))
+    return found
+
+
 def _rows(batches: Sequence[Any], limit: int) -> tuple[Tensor | None, Tensor | None]:
     """Inputs as rows of standardised numbers and the targets, of up to ``limit`` distinct examples, on the CPU."""
     xs, ys, count = [], [], 0
-    for batch in batches:
-        inputs, targets = parts_of(batch)
-        inputs = inputs.detach() if isinstance(inputs, Tensor) else inputs
-        if not isinstance(inputs, Tensor) or not isinstance(targets, Tensor) or len(inputs) != len(targets):
-            return None, None
+    for inputs, targets in _pairs(batches) or []:
+        inputs = inputs.detach()
         rows = inputs.reshape(len(inputs), -1)
         if not inputs.is_floating_point():
             if inputs.dim() != 2 or int(inputs.max()) > 5000:
@@ -131,6 +202,8 @@ def _rows(batches: Sequence[Any], limit: int) -> tuple[Tensor | None, Tensor | N
         count += len(rows)
         if count >= limit:
             break
+    if not xs:
+        return None, None
     width = max(x.shape[1] for x in xs)
     if any(y.shape[1:] != ys[0].shape[1:] for y in ys):
         return None, None

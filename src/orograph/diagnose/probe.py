@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -17,9 +17,11 @@ from orograph.basics.errors import ModelError, in_a_line
 from orograph.basics.seeds import reseed
 from orograph.data.structure import batch_length, leaves
 from orograph.diagnose.batches import with_targets
+from orograph.diagnose.counting import Counting, breaks, counting_of
+from orograph.diagnose.dependence import Dependence, dependence_of
 from orograph.diagnose.hidden import hidden
 from orograph.diagnose.inputs_and_targets import Known, batch_entropy, batch_variance, known, repetitions
-from orograph.diagnose.losses import called, parts_of
+from orograph.diagnose.losses import parts_of
 from orograph.diagnose.patient import Copy
 from orograph.diagnose.task import Task, task_of
 from orograph.diagnose.watching import first_tensor, reading_of, watching
@@ -39,6 +41,8 @@ class Inputs:
     not_finite: int = 0
     bad_batch: int = -1
     between: float = float("nan")  # standard deviation over examples, over that of all numbers
+    uneven: float = 1.0  # the largest standard deviation of a column over the tenth smallest, of (n, columns)
+    table: bool = False  # all inputs are (n, columns)
     integral: bool = False
     bad_targets: int = 0
     distinct: int = 0  # examples that differ, of ``seen``
@@ -60,7 +64,9 @@ class Probe:
     unused: list[str] = field(default_factory=list)  # of layers that never ran
     hidden: dict[str, int] = field(default_factory=dict)  # numbers of tensors with gradients that nobody registered
     detached: bool = False  # the loss does not depend on any parameter
-    leak: float = 0.0  # how far an example's outputs change with the others of its batch
+    given: Tensor | None = None  # what the network got, where that is one tensor
+    depends: Dependence = field(default_factory=Dependence)
+    counts: Counting = field(default_factory=lambda: Counting({}))
     error: str = ""
     known: Known = field(default_factory=Known)
     batch_entropy: float = float("nan")  # how mixed the targets of a batch are, 1 as if drawn at random
@@ -77,11 +83,15 @@ def look_at(made: Copy, batches: Sequence[Any], epoch: int = 0) -> Probe:
     with watching(model) as watch, torch.enable_grad():
         loss = _run(made, batch)
         detached = not loss.requires_grad
+        pulled = first_tensor(watch.outputs)
         if not detached:
+            if pulled is not None and pulled.requires_grad and not pulled.is_leaf:
+                pulled.retain_grad()
             try:
                 loss.backward()  # type: ignore[no-untyped-call]
             except RuntimeError as error:
                 raise ModelError(f"backward() fails: {str(error).splitlines()[0]}") from error
+    pull = None if pulled is None or pulled.is_leaf else pulled.grad
     value = float(loss.detach())
     if _ignores_targets(made, batch):
         task = Task("other")
@@ -105,7 +115,11 @@ def look_at(made: Copy, batches: Sequence[Any], epoch: int = 0) -> Probe:
         tensor.grad = None
     for parameter in model.parameters():
         parameter.grad = None
-    probe.leak = _leak(made, batch, batches[1 % len(batches)])
+    probe.given = watch.inputs
+    probe.depends = dependence_of(made, watch.inputs, parts_of(batches[1 % len(batches)])[0])
+    probe.counts = counting_of(pull, probe.outputs, batch, task)
+    if task.kind in ("classes", "binary"):
+        probe.counts = replace(probe.counts, breaks=breaks(made, batch))
     probe.known = known(batches, task)
     if task.kind in ("classes", "binary"):
         probe.batch_entropy = batch_entropy(batches, task)
@@ -179,6 +193,11 @@ def inputs_of_batches(batches: Sequence[Any]) -> Inputs:
         if rows and all(row.shape[1] == rows[0].shape[1] for row in rows):
             every = torch.cat(rows)
             whole = float(every.std(correction=0))
+            found.table = all(isinstance(x := parts_of(b)[0], Tensor) and x.dim() == 2 for b in batches)
+            if found.table:
+                spreads = every.std(0, correction=0)
+                spreads = spreads[spreads > 0]
+                found.uneven = float(spreads.max() / spreads.quantile(0.1)) if len(spreads) > 1 else 1.0
             found.between = float(every.std(0, correction=0).mean()) / whole if whole > 0 else 0.0
     return found
 
@@ -246,36 +265,3 @@ def _ran(owner: str, ran: set[str], model: Any) -> bool:
     above = owner.rpartition(".")[0]
     kind = type(dict(model.named_modules()).get(owner, model)).__name__
     return kind == "NonDynamicallyQuantizableLinear" or not owner or (above in ran)
-
-
-def _leak(made: Copy, batch: Any, other: Any) -> float:
-    """Largest change of an example's outputs when the rest of its batch is replaced, relative to the spread of outputs;
-    0 where outputs have no row for each example."""
-    inputs, others = parts_of(batch)[0], parts_of(other)[0]
-    n = batch_length(batch)
-    if n < 4 or not isinstance(inputs, Tensor) or len(inputs) != n:
-        return 0.0
-    if not isinstance(others, Tensor) or others.shape != inputs.shape:
-        others = inputs.roll(n // 2, 0)  # halves change places
-    half, worst = n // 2, 0.0
-    device = inputs.device.type
-    with probing(made.model, norm="running"), torch.no_grad():
-        try:
-            reseed(0, device)
-            one = first_tensor(called(made.model, inputs.clone()))
-            reseed(0, device)
-            again = first_tensor(called(made.model, inputs.clone()))
-            if one is None or again is None or not torch.equal(one, again):
-                return 0.0  # a network that keeps a state from call to call: nothing can be compared
-            for kept in (slice(0, half), slice(half, n)):
-                mixed = others.clone()
-                mixed[kept] = inputs[kept]
-                reseed(0, device)  # what is drawn inside is drawn alike
-                found = first_tensor(called(made.model, mixed))
-                if found is None or one.shape != found.shape or one.shape[0] != n:
-                    return 0.0
-                worst = max(worst, float((one[kept].float() - found[kept].float()).abs().max()))
-        except Exception:
-            return 0.0
-    spread = float(one.float().std(correction=0)) if one is not None else 0.0
-    return worst / spread if spread > 0 and math.isfinite(worst) else 0.0

@@ -14,7 +14,8 @@ from typing import Any
 
 from orograph.diagnose import edits
 from orograph.diagnose.chart import Chart, Edit, Suspicion, quality_of
-from orograph.diagnose.rules_data import no_signal, unrelated
+from orograph.diagnose.rules_counting import usual_loss
+from orograph.diagnose.rules_targets import no_signal, unrelated
 from orograph.diagnose.run import Run
 from orograph.diagnose.shadow import train
 from orograph.diagnose.signals import Signals
@@ -193,11 +194,14 @@ class Proving:
         if no_signal(self.chart) and self.signals.overfit.learns:  # other weights would only learn by heart
             one = self._not_cured()
             return [(one, (self._judge(one) if one.edit else None) or Trial(note="no change of the training helps"))]
-        ways = (
+        ways = [
             ("O00", "the optimiser or the training step", edits.trusted_optimizer()),
             ("I00", "the initial weights", edits.redrawn()),
             ("I00", "initial weights and optimiser together", edits.both(edits.redrawn(), edits.trusted_optimizer())),
-        )
+        ]
+        if (loss := usual_loss(self.chart)) is not None:
+            ways.insert(1, ("L00", "the loss", loss))
+            ways.append(("L00", "loss and optimiser together", edits.both(loss, edits.trusted_optimizer())))
         for id, what, edit in ways:
             run = self.run(edit)
             if run is not None and (trial := self._compared(run)).outcome == "verified":

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from orograph.diagnose import edits
 from orograph.diagnose.chart import Chart, Suspicion
 from orograph.diagnose.losses import parts_of
+from orograph.diagnose.rules_function import last_kind
 from orograph.diagnose.task import flat_outputs
 from orograph.diagnose.thresholds import threshold
 from orograph.results.diagnosis import Evidence
@@ -54,7 +55,7 @@ def _probabilities(chart: Chart, flat: Tensor | None) -> Iterator[Suspicion]:
         positive = bool((flat >= 0).all())
         rows = positive and flat.shape[1] > 1 and bool(((flat.sum(1) - 1).abs() < 1e-4).all())
         columns = positive and not rows and flat.shape[0] > 2 and _sums_over_batch(chart)
-        last = _last_kind(chart)
+        last = last_kind(chart)
         inside = last == "Sigmoid" and positive and bool((flat <= 1).all())
     if columns:
         yield Suspicion(
@@ -126,7 +127,7 @@ def _clipped(chart: Chart, flat: Tensor) -> Iterator[Suspicion]:
     some = (flat != 0).any(1)  # rows of zeros alone have another cause
     mixed = float((flat[some] == 0).float().mean()) if bool(some.any()) else 0.0
     positive = bool((flat >= 0).all())
-    last = _last_kind(chart)
+    last = last_kind(chart)
     if chart.probe.task.form == "cross-entropy of ReLU" or (
         positive and (mixed > threshold("clipped_logits") or last == "ReLU")
     ):
@@ -159,7 +160,7 @@ def _clipped(chart: Chart, flat: Tensor) -> Iterator[Suspicion]:
 
 
 def _reach(chart: Chart, flat: Tensor | None) -> Iterator[Suspicion]:
-    last = _last_kind(chart)
+    last = last_kind(chart)
     targets = [t for b in chart.patient.batches if isinstance(t := parts_of(b)[1], Tensor) and t.is_floating_point()]
     if last not in ("Sigmoid", "Tanh", "ReLU", "Softmax") or not targets:
         return
@@ -283,21 +284,8 @@ def _smoothing(chart: Chart) -> Iterator[Suspicion]:
 def _squashing(chart: Chart) -> list[str]:
     """The paths of softmax and sigmoid layers at the end of the network, if it ends in such."""
     found: list[str] = []
-    for one in reversed(chart.probe.layers if _last_kind(chart) else []):
+    for one in reversed(chart.probe.layers if last_kind(chart) else []):
         if one.kind not in ("Softmax", "Sigmoid"):
             break
         found.append(one.layer.split("#")[0])
     return found
-
-
-def _last_kind(chart: Chart) -> str:
-    """The kind of the layer whose output is the network's."""
-    outputs, layers = chart.probe.outputs, chart.probe.layers
-    if outputs is None or not layers:
-        return ""
-    last = layers[-1]
-    x = outputs.detach().float()
-    same = math.isclose(last.mean, float(x.mean()), rel_tol=1e-4, abs_tol=1e-7) and math.isclose(
-        last.std, float(x.std(correction=0)), rel_tol=1e-4, abs_tol=1e-7
-    )
-    return last.kind if same else ""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Iterator
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from orograph.basics.words import counted
+from orograph.data.structure import batch_length
 from orograph.diagnose import edits
 from orograph.diagnose.chart import Chart, Suspicion
 from orograph.diagnose.hidden import hidden
@@ -23,6 +26,8 @@ def settings(chart: Chart) -> Iterator[Suspicion]:
     yield from _hidden(chart)
     yield from _rates(chart)
     yield from _momentum(chart)
+    yield from _small_batches(chart)
+    yield from _not_numbers(chart)
 
 
 def _hidden(chart: Chart) -> Iterator[Suspicion]:
@@ -120,3 +125,52 @@ def _momentum(chart: Chart) -> Iterator[Suspicion]:
             where=still[0],
             evidence=(Evidence("momentum", momentum, threshold("norm_momentum"), "0.01 to 0.1"),),
         )
+
+
+def _small_batches(chart: Chart) -> Iterator[Suspicion]:
+    sizes = [batch_length(batch) for batch in chart.patient.batches]
+    size = int(statistics.median(sizes)) if sizes else 0
+    norms = [
+        name
+        for name, layer in chart.patient.model.named_modules()
+        if isinstance(layer, (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)) and layer.training
+    ]
+    if norms and 0 < size <= threshold("small_batch"):
+        yield Suspicion(
+            "W17",
+            f"batch norm with batches of {counted(size, 'example')}",
+            "warning",
+            0.8,
+            f"{norms[0]} normalises by the statistics of {counted(size, 'example')}, which say more of these examples "
+            "than of all; in evaluation it uses others",
+            "use larger batches (16 or more), or group norm, which needs none",
+            "nn.GroupNorm(8, channels)",
+            where=norms[0],
+            evidence=(Evidence("examples in a batch", size, threshold("small_batch"), "16 or more"),),
+            explains=("O00", "O01", "O03"),
+            limits="statistics that several devices share",
+            edit=edits.joined(chart.patient.batches, 16),
+        )
+
+
+def _not_numbers(chart: Chart) -> Iterator[Suspicion]:
+    for path, layer in chart.patient.model.named_modules():
+        own = {**{n: v for n, v in vars(layer).items() if isinstance(v, Tensor)}, **layer._buffers}
+        for name, tensor in own.items():
+            if tensor is not None and tensor.is_floating_point() and bool(torch.isnan(tensor).any()):
+                where = f"{path}.{name}" if path else name
+                yield Suspicion(
+                    "W20",
+                    f"{where} holds NaN",
+                    "critical",
+                    0.97,
+                    "it is no parameter, so no step changes it, and whatever meets it becomes NaN: a mask made by "
+                    "multiplying with infinity, or statistics that were saved broken",
+                    "make it anew; write masks with masked_fill or torch.where",
+                    "mask = torch.zeros(n, n).masked_fill(hidden, float('-inf'))      # not hidden * float('-inf')",
+                    where=where,
+                    evidence=(Evidence("entries that are NaN", int(torch.isnan(tensor).sum()), 0.0, "0"),),
+                    explains=("A05", "O00", "I02", "O01", "O03", "I01"),
+                    edit=edits.numbers_again(),
+                )
+                return

@@ -279,9 +279,7 @@ def _units(chart: Chart) -> Iterator[Suspicion]:
                 explains=("I06", "O02", "O00", "I02"),
                 edit=edit,
             )
-    biases = [
-        p for p in chart.probe.parameters if "bias" in p.parameter and p.size > 1 and p.norm / math.sqrt(p.size) > 3
-    ]
+    biases = [p for p in chart.probe.parameters if "bias" in p.parameter and p.size and p.norm / math.sqrt(p.size) > 3]
     if biases:
         worst = max(biases, key=lambda p: p.norm / math.sqrt(p.size))
         rms = worst.norm / math.sqrt(worst.size)

@@ -24,7 +24,6 @@ def wiring(chart: Chart) -> Iterator[Suspicion]:
     yield from outside(chart)
     yield from frozen(chart)
     yield from _gradients(chart)
-    yield from _mixed(chart)
     if chart.run is not None and chart.run.error:
         yield Suspicion(
             "W14",
@@ -181,28 +180,6 @@ def _gradients(chart: Chart) -> Iterator[Suspicion]:
         limits="layers whose outputs are not meant to count",
         edit=edits.attached(),
     )
-
-
-def _mixed(chart: Chart) -> Iterator[Suspicion]:
-    leak = chart.probe.leak
-    if leak > threshold("leak"):
-        yield Suspicion(
-            "W09",
-            "an example's output depends on the other examples of its batch",
-            "critical",
-            0.9,
-            "examples are mixed on their way: a reshape, transpose or softmax runs over the wrong axis",
-            "keep the batch as the first axis everywhere; check view, reshape, permute, batch_first and dim=",
-            "x = x.flatten(1)        # not x.view(-1, features) of another order; nn.LSTM(…, batch_first=True)",
-            stage=1,
-            evidence=(
-                Evidence(
-                    "change of an output when the others change order, over the spread", leak, threshold("leak"), "0"
-                ),
-            ),
-            explains=("D05", "I01", "L10", "O00"),
-            limits="networks that are meant to compare the examples of a batch",
-        )
 
 
 def _step(chart: Chart) -> Iterator[Suspicion]:

@@ -39,9 +39,13 @@ class Reading:
 
 @dataclass
 class Watch:
-    """Readings in the order in which layers ran, and the outputs of the whole network."""
+    """Readings in the order in which layers ran, and what the whole network got and gave.
+
+    ``inputs`` is a tensor where that is all it got, else None.
+    """
 
     readings: list[Reading] = field(default_factory=list)
+    inputs: Tensor | None = None
     outputs: Any = None
 
 
@@ -107,9 +111,14 @@ def watching(model: nn.Module, *, gradients: bool = True) -> Iterator[Watch]:
         if module is None or not is_leaf(module):
             note(f"{place}.{kind.lower()}".lstrip("."), kind, output)
 
+    def given(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        alone = [*args, *kwargs.values()]
+        watch.inputs = alone[0].detach().clone() if len(alone) == 1 and isinstance(alone[0], Tensor) else None
+
     # A ScriptModule takes no hooks.
     modules = {n: m for n, m in model.named_modules() if not isinstance(m, torch.jit.ScriptModule)}
     try:
+        handles.append(model.register_forward_pre_hook(given, with_kwargs=True))
         for name, module in modules.items():
             handles.append(module.register_forward_pre_hook(enter(name)))
             handles.append(module.register_forward_hook(leave(name, is_leaf(module))))

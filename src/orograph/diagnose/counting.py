@@ -1,0 +1,103 @@
+"""What of the outputs counts in the loss: how much it pulls at the examples of each class, at each example, and whether
+it stays a number when answers become confident."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from orograph.basics.errors import ModelError
+from orograph.diagnose.losses import parts_of
+from orograph.diagnose.patient import Copy
+from orograph.diagnose.task import Task
+from orograph.initialize.probing import probing
+from orograph.objective.criterion import IGNORED, classes_last
+
+_CONFIDENT = 30.0  # a logit that well-trained networks reach
+
+
+@dataclass(frozen=True)
+class Counting:
+    """What counts in the loss; NaN where that cannot be said.
+
+    ``weights``: by class of the first batch, how hard the loss pulls at its examples beside cross-entropy, over the
+    largest. ``first``: the share of the whole pull that goes to the class with the largest, of examples that make up
+    ``first_share``. ``without``: the share of examples at which the loss does not pull at all. ``breaks``: whether the
+    loss ceases to be finite where outputs are confident.
+    """
+
+    weights: dict[int, float]
+    first: float = math.nan
+    first_share: float = math.nan
+    without: float = math.nan
+    breaks: bool = False
+
+
+def counting_of(gradient: Tensor | None, outputs: Tensor | None, batch: Any, task: Task) -> Counting:
+    """From the outputs of a batch and the gradient of the loss by them."""
+    if gradient is None or outputs is None or gradient.dim() == 0 or not bool(torch.isfinite(gradient).all()):
+        return Counting({})
+    targets = parts_of(batch)[1]
+    rows = gradient.reshape(len(gradient), -1)
+    without = float((rows == 0).all(1).float().mean()) if bool(rows.any()) and len(rows) >= 8 else math.nan
+    if task.kind != "classes" or not isinstance(targets, Tensor):
+        return Counting({}, without=without)
+    try:
+        pull, labels = classes_last(gradient.float(), targets)
+        logits, _ = classes_last(outputs.detach().float(), targets)
+    except ModelError:
+        return Counting({}, without=without)
+    kept = labels != IGNORED
+    pull, labels, logits = pull[kept], labels[kept], logits[kept]
+    if not len(labels):
+        return Counting({}, without=without)
+    usual = (logits.softmax(1) - F.one_hot(labels, logits.shape[1])).norm(dim=1)
+    weights: dict[int, float] = {}
+    shares: dict[int, float] = {}
+    for label in sorted(set(labels.tolist())):
+        own = labels == label
+        if float(usual[own].sum()) > 1e-3 * int(own.sum()):
+            weights[label] = float(pull[own].norm(dim=1).sum() / usual[own].sum())
+            shares[label] = float(own.float().mean())
+    largest = max(weights.values(), default=0.0)
+    whole = sum(weights[label] * shares[label] for label in weights)
+    if largest <= 0 or whole <= 0:
+        return Counting({}, without=without)
+    first = max(weights, key=lambda label: weights[label] * shares[label])
+    return Counting(
+        {label: weight / largest for label, weight in weights.items()},
+        weights[first] * shares[first] / whole,
+        shares[first] / sum(shares.values()),
+        without,
+    )
+
+
+def breaks(made: Copy, batch: Any) -> bool:
+    """Whether the loss is no number for logits that are scaled up to 30 or down to -30, though it is one for these."""
+    factor = 1.0
+
+    def sharpened(model: Any, args: Any, output: Any) -> Any:
+        if not isinstance(output, Tensor):
+            return output
+        largest = float((output.detach() * factor).max())
+        return output * (factor * _CONFIDENT / largest) if largest > 0 else output
+
+    with probing(made.model), torch.no_grad():
+        try:
+            if not math.isfinite(float(made.loss(made.model, made.change(batch)))):
+                return False
+            handle = made.model.register_forward_hook(sharpened)
+            try:
+                for factor in (1.0, -1.0):  # noqa: B007  the hook reads it
+                    if not math.isfinite(float(made.loss(made.model, made.change(batch)))):
+                        return True
+            finally:
+                handle.remove()
+        except Exception:  # a loss that works in training only
+            return False
+    return False
