@@ -106,7 +106,9 @@ def examined(job: tuple[str, str, int, str, str, bool]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def jobs(half: str, seeds: Sequence[int], only: Sequence[str], compared: bool) -> Iterable[tuple[str, str, int, str, str, bool]]:
+def jobs(
+    half: str, seeds: Sequence[int], only: Sequence[str], compared: bool
+) -> Iterable[tuple[str, str, int, str, str, bool]]:
     """Family, seed, plant and strength of every validated case."""
     from faults import suite
 
@@ -221,7 +223,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--half", choices=("development", "held-out"), default="development")
     parser.add_argument("--seeds", type=int, nargs="*", default=None)
-    parser.add_argument("--only", nargs="*", default=("",), help="parts of 'family plant strength', any of which will do")
+    parser.add_argument("--only", nargs="*", default=("",), help="parts of 'family plant strength': any will do")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--out", type=Path, default=None, help="write all findings as JSON")
     parser.add_argument("--compare", action="store_true", help="ask simpler ways and another tool, too")

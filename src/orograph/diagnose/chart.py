@@ -105,7 +105,11 @@ class Chart:
         enough, first = threshold("learned"), run.glances[0].quality if run.glances else math.nan
         # Answers that were as good before it are no success, but for a network that came trained.
         rose = not quality_of(run) < first + threshold("not_learned") or first >= threshold("trained")
-        return (quality_of(run) >= enough and rose) or _learned(self, run) >= enough
+        if quality_of(run) >= enough and rose:
+            return True
+        # A loss of no known form may fall without any answer getting better.
+        known = bool(self.probe.task.form) or not quality_of(run) < threshold("not_learned")
+        return known and _learned(self, run) >= enough
 
     def improves(self, run: Run) -> bool:
         """Whether a changed run learned; beside one that broke down, a beginning is enough."""

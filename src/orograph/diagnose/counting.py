@@ -27,14 +27,15 @@ class Counting:
 
     ``weights``: by class of the first batch, how hard the loss pulls at its examples beside cross-entropy, over the
     largest. ``first``: the share of the whole pull that goes to the class with the largest, of examples that make up
-    ``first_share``. ``without``: the share of examples at which the loss does not pull at all. ``breaks``: whether the
-    loss ceases to be finite where outputs are confident.
+    ``first_share``. ``without``: the share of examples at which the loss does not pull at all; ``by_class``: whether
+    these are all of their classes. ``breaks``: whether the loss ceases to be finite where outputs are confident.
     """
 
     weights: dict[int, float]
     first: float = math.nan
     first_share: float = math.nan
     without: float = math.nan
+    by_class: bool = False
     breaks: bool = False
 
 
@@ -64,6 +65,9 @@ def counting_of(gradient: Tensor | None, outputs: Tensor | None, batch: Any, tas
         if float(usual[own].sum()) > 1e-3 * int(own.sum()):
             weights[label] = float(pull[own].norm(dim=1).sum() / usual[own].sum())
             shares[label] = float(own.float().mean())
+    still = pull.norm(dim=1) == 0
+    counted = torch.tensor([weights.get(label, 0.0) > 0 for label in labels.tolist()], device=labels.device)
+    by_class = bool(counted.any()) and float(still[counted].float().mean()) < 0.5
     largest = max(weights.values(), default=0.0)
     whole = sum(weights[label] * shares[label] for label in weights)
     if largest <= 0 or whole <= 0:
@@ -74,6 +78,7 @@ def counting_of(gradient: Tensor | None, outputs: Tensor | None, batch: Any, tas
         weights[first] * shares[first] / whole,
         shares[first] / sum(shares.values()),
         without,
+        by_class,
     )
 
 

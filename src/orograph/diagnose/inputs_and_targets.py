@@ -115,29 +115,48 @@ def known(batches: Sequence[Any], task: Task, limit: int = 1500) -> Known:
     return Known(right / most, _surprise(votes, torch.nn.functional.one_hot(y.long(), classes).float()))
 
 
-def _tokens(batches: Sequence[Any]) -> tuple[Tensor, Tensor] | None:
-    """Tokens and the targets at their places, flat; None where targets are no such."""
-    pairs = _pairs(batches)
-    if pairs is None or any(
-        x.is_floating_point() or y.is_floating_point() or x.dim() != 2 or x.shape != y.shape for x, y in pairs
-    ):
-        return None
-    x, y = (torch.cat([part.reshape(-1) for part in column]).cpu().long() for column in zip(*pairs, strict=True))
-    counts = y != IGNORED
-    return (x[counts], y[counts]) if int(counts.sum()) >= 200 and int(x.min()) >= 0 and int(x.max()) < 5000 else None
-
-
 def _known_of_tokens(x: Tensor, y: Tensor) -> Known:
-    """What a token knows of the target at its place: the most frequent one beside it in the other half of the data."""
-    half, classes, kinds = len(x) // 2, int(y.max()) + 1, int(x.max()) + 1
-    table = torch.zeros(kinds, classes).index_put_((x[:half], y[:half]), torch.ones(half), accumulate=True)
-    if classes > 5000:
+    """What a token knows of the target at its place, or of its neighbours': the best of the three."""
+    shifts = ((slice(None), slice(None)), (slice(None, -1), slice(1, None)), (slice(1, None), slice(None, -1)))
+    found = [_of_tokens(x[:, own], y[:, other]) for own, other in shifts]
+    return max(found, key=lambda one: one.surprise if math.isfinite(one.surprise) else -math.inf)
+
+
+def _of_tokens(x: Tensor, y: Tensor) -> Known:
+    """By the shares of targets that a token had in the other half of the sequences, which count as one each."""
+    if x.numel() < 200 or len(x) < 20:
         return Known()
-    votes, truth = table[x[half:]], y[half:]
+    half = len(x) // 2
+    (seen, answers), (asked, truth) = ((a[a_y != IGNORED], a_y[a_y != IGNORED]) for a, a_y in
+                                       ((x[:half], y[:half]), (x[half:], y[half:])))  # fmt: skip
+    if not len(seen) or not len(truth):
+        return Known()
+    kinds = (int(x.max()) + 1, max(int(y.max()) + 1, 1))
+    table = torch.zeros(kinds).index_put_((seen, answers), torch.ones(len(seen)), accumulate=True)
+    votes = table[asked]
     right = float((votes.argmax(1) == truth).float().mean())
     most = float(torch.bincount(truth).max()) / len(truth)
     expected = votes / votes.sum(1, keepdim=True).clamp_min(1)
-    return Known(right / most, _surprise(expected, torch.nn.functional.one_hot(truth, classes).float()))
+    whole = _surprise(expected, torch.nn.functional.one_hot(truth, kinds[1]).float())
+    return Known(right / most, whole * math.sqrt((len(x) - half) / len(truth)))
+
+
+def _tokens(batches: Sequence[Any]) -> tuple[Tensor, Tensor] | None:
+    """Tokens and the targets at their places, (n, length) both; None where targets are no such, or of many kinds."""
+    pairs = _pairs(batches)
+    if pairs is None or any(
+        x.is_floating_point()
+        or y.is_floating_point()
+        or x.dim() != 2
+        or x.shape[1:] != pairs[0][0].shape[1:]
+        or x.shape != y.shape
+        for x, y in pairs
+    ):
+        return None
+    x, y = (torch.cat(column).cpu().long() for column in zip(*pairs, strict=True))
+    first = torch.from_numpy(np.unique(x.numpy(), axis=0, return_index=True)[1]).sort().values  # each once
+    x, y = x[first], y[first]
+    return (x, y) if int(x.min()) >= 0 and max(int(x.max()), int(y.max())) < 5000 else None
 
 
 def _surprise(guess: Tensor, truth: Tensor) -> float:

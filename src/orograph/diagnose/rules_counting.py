@@ -33,7 +33,7 @@ def usual_loss(chart: Chart) -> Edit | None:
 def _one_class(chart: Chart) -> Iterator[Suspicion]:
     counts, task = chart.probe.counts, chart.probe.task
     of_logits = not task.form.startswith("cross-entropy of") and not task.form.startswith(("negative", "log"))
-    if task.kind != "classes" or not of_logits or len(counts.weights) < 2:
+    if task.kind != "classes" or not of_logits or len(counts.weights) < 2 or not counts.by_class:
         return
     alone = counts.first > threshold("one_class_pulls") and counts.first_share < 0.7
     left = [label for label, weight in counts.weights.items() if weight < threshold("class_left_out")]

@@ -111,7 +111,7 @@ def _scale(chart: Chart) -> Iterator[Suspicion]:
                 Evidence("mean over standard deviation", offset, threshold("input_offset"), "below 1"),
                 Evidence("standard deviation", inputs.std, threshold("input_tiny"), "about 1"),
             ),
-            explains=("I01", "I02", "I04", "I05", "O01", "O02", "O03", "O08", "O00"),
+            explains=("I01", "I02", "I04", "I05", "O01", "O02", "O03", "O08", "O00", "A05"),
             edit=edit,
             needs="nothing" if inputs.largest > threshold("input_huge") and not _normed_first(chart) else "proof",
         )

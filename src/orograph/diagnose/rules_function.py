@@ -14,7 +14,9 @@ from orograph.diagnose.chart import Chart, Suspicion
 from orograph.diagnose.losses import parts_of
 from orograph.diagnose.thresholds import threshold
 from orograph.objective.criterion import IGNORED
-from orograph.results.diagnosis import Evidence
+from orograph.results.diagnosis import Evidence, LayerReading
+
+_SHAPES = ("Flatten", "Unflatten", "Identity")
 
 
 def function(chart: Chart) -> Iterator[Suspicion]:
@@ -142,7 +144,8 @@ def _linear(chart: Chart) -> Iterator[Suspicion]:
 
 def _end(chart: Chart) -> Iterator[Suspicion]:
     kind = last_kind(chart)
-    last = chart.probe.layers[-1].layer.split("#")[0] if kind else ""
+    layer = last_layer(chart)
+    last = layer.layer.split("#")[0] if kind and layer is not None else ""
     if kind in ("Dropout", "Dropout1d", "Dropout2d", "AlphaDropout"):
         what = ("dropout on the outputs", "answers themselves are set to zero at random in training",
                 "put dropout before the last layer, not after it")  # fmt: skip
@@ -151,8 +154,8 @@ def _end(chart: Chart) -> Iterator[Suspicion]:
                 "do not have", "end the network with a linear layer")  # fmt: skip
     else:
         return
-    layer = chart.patient.model.get_submodule(last) if last else chart.patient.model
-    if last and not (isinstance(layer, nn.modules.dropout._DropoutNd) and layer.p == 0):
+    module = chart.patient.model.get_submodule(last) if last else chart.patient.model
+    if last and not (isinstance(module, nn.modules.dropout._DropoutNd) and module.p == 0):
         yield Suspicion(
             "A03",
             what[0],
@@ -163,18 +166,22 @@ def _end(chart: Chart) -> Iterator[Suspicion]:
             "return self.head(self.dropout(h))",
             where=last,
             stage=1,
-            explains=("O00",),
+            explains=("O00", "I01", "A00"),
             edit=edits.stripped([last], "without the layer after the last weights"),
             needs="proof",
         )
 
 
+def last_layer(chart: Chart) -> LayerReading | None:
+    """The last layer that does more than to change a shape."""
+    return next((one for one in reversed(chart.probe.layers) if one.kind not in _SHAPES), None)
+
+
 def last_kind(chart: Chart) -> str:
     """The kind of the layer whose output is the network's."""
-    outputs, layers = chart.probe.outputs, chart.probe.layers
-    if outputs is None or not layers:
+    last, outputs = last_layer(chart), chart.probe.outputs
+    if outputs is None or last is None:
         return ""
-    last = layers[-1]
     x = outputs.detach().float()
     same = math.isclose(last.mean, float(x.mean()), rel_tol=1e-4, abs_tol=1e-7) and math.isclose(
         last.std, float(x.std(correction=0)), rel_tol=1e-4, abs_tol=1e-7

@@ -285,6 +285,8 @@ def _squashing(chart: Chart) -> list[str]:
     """The paths of softmax and sigmoid layers at the end of the network, if it ends in such."""
     found: list[str] = []
     for one in reversed(chart.probe.layers if last_kind(chart) else []):
+        if one.kind in ("Flatten", "Unflatten", "Identity"):
+            continue
         if one.kind not in ("Softmax", "Sigmoid"):
             break
         found.append(one.layer.split("#")[0])
