@@ -231,3 +231,75 @@ def test_the_user_keeps_everything() -> None:
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert not model._forward_hooks
     assert not model._forward_pre_hooks
+
+
+class Crowd(nn.Module):
+    """A transformer that tells classes of sequences, with and without embeddings of the places."""
+
+    def __init__(self, placed: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.rows, self.places = nn.Linear(8, 32), nn.Parameter(0.5 * torch.randn(8, 32)) if placed else None
+        self.layer, self.head = nn.TransformerEncoderLayer(32, 4, 64, 0.0, batch_first=True), nn.Linear(32, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = self.rows(x)
+        logits: Tensor = self.head(self.layer(tokens if self.places is None else tokens + self.places).mean(1))
+        return logits
+
+
+@pytest.mark.parametrize(("placed", "expected"), [(False, ["A04"]), (True, [])])
+def test_a_transformer_without_places(placed: bool, expected: list[str]) -> None:
+    model = Crowd(placed)
+    data = loader(X.squeeze(1))
+    assert ids(examine(model, data=data, optimizer=torch.optim.Adam(model.parameters(), 3e-3))) == expected
+
+
+def test_gradients_of_the_body_that_are_lost() -> None:
+    class Head:
+        def __call__(self, model: nn.Sequential, batch: Any, optimizer: torch.optim.Optimizer) -> Tensor:
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(batch[0]), batch[1])
+            loss.backward()  # type: ignore[no-untyped-call]
+            model[1].zero_grad()
+            optimizer.step()
+            return loss
+
+    assert ids(examine(mlp(), step=Head())) == ["W06"]
+
+
+def test_a_step_that_undoes_itself() -> None:
+    """A fault of the user's own step that no rule knows: steps and their opposites in turn."""
+
+    class Back:
+        def __init__(self) -> None:
+            self.count = 0
+
+        def __call__(self, model: nn.Module, batch: Any, optimizer: torch.optim.Optimizer) -> Tensor:
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(batch[0]), batch[1])
+            (loss if self.count % 2 else -loss).backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            self.count += 1
+            return loss
+
+    found = examine(mlp(), step=Back())
+    assert ids(found)
+    assert found.findings[0].id in ("W00", "L04")
+    assert found.findings[0].verified == "verified"
+
+
+def test_an_eps_that_outweighs_the_variance() -> None:
+    model = cnn(norm=True)
+    for layer in model.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.eps = 100.0
+    assert ids(examine(model, lr=0.02))[:1] == ["W15"]
+
+
+def test_tokens_that_are_all_unknown() -> None:
+    x = torch.where(torch.rand(512, 12, generator=torch.Generator().manual_seed(0)) < 0.99, 1, TEXT[:, :-1])
+    y = TEXT[:, 12] % 3
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Embedding(24, 16), nn.Flatten(), nn.Linear(192, 3))
+    assert ids(examine(model, data=_told(x, y)))[:1] == ["D03"]

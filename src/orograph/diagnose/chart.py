@@ -109,7 +109,9 @@ class Chart:
             return True
         # A loss of no known form may fall without any answer getting better.
         known = bool(self.probe.task.form) or not quality_of(run) < threshold("not_learned")
-        return known and _learned(self, run) >= enough
+        # The first examples may be easier than the rest; to be below a constant's loss from the start is no success.
+        fell = run.end <= (1 - threshold("not_learned")) * run.start or _learned(self, run) >= threshold("trained")
+        return known and fell and _learned(self, run) >= enough
 
     def improves(self, run: Run) -> bool:
         """Whether a changed run learned; beside one that broke down, a beginning is enough."""

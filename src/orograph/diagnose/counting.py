@@ -57,7 +57,10 @@ def counting_of(gradient: Tensor | None, outputs: Tensor | None, batch: Any, tas
     pull, labels, logits = pull[kept], labels[kept], logits[kept]
     if not len(labels):
         return Counting({}, without=without)
-    usual = (logits.softmax(1) - F.one_hot(labels, logits.shape[1])).norm(dim=1)
+    entropic = logits.softmax(1) - F.one_hot(labels, logits.shape[1])
+    usual = entropic.norm(dim=1)
+    if _cosine(pull, entropic) < 0.9:  # a loss that pulls another way weighs nothing that could be compared
+        return Counting({}, without=without)
     weights: dict[int, float] = {}
     shares: dict[int, float] = {}
     for label in sorted(set(labels.tolist())):
@@ -80,6 +83,13 @@ def counting_of(gradient: Tensor | None, outputs: Tensor | None, batch: Any, tas
         without,
         by_class,
     )
+
+
+def _cosine(one: Tensor, other: Tensor) -> float:
+    """The mean cosine of rows, where neither is zero."""
+    lengths = one.norm(dim=1) * other.norm(dim=1)
+    kept = lengths > 0
+    return float(((one * other).sum(1)[kept] / lengths[kept]).mean()) if bool(kept.any()) else 0.0
 
 
 def breaks(made: Copy, batch: Any) -> bool:

@@ -27,22 +27,24 @@ class Dependence:
     ``others``: largest change of an example's outputs when the rest of its batch is replaced, over the spread of
     outputs. ``future``: the same for a position of a sequence when later tokens change. ``unused``: the share of the
     varying inputs (of positions, where inputs are tokens) that no output depends on. ``bent``: how far the features
-    before the last weights are from a linear function of the inputs, over their spread.
+    before the last weights are from a linear function of the inputs, over their spread. ``order``: how far outputs
+    change, but for their own order, when the places of a sequence change theirs.
     """
 
     others: float = 0.0
     future: float = math.nan
     unused: float = math.nan
     bent: float = math.nan
+    order: float = math.nan
 
 
 def dependence_of(made: Copy, inputs: Any, other: Any) -> Dependence:
-    """All four, for a network of one tensor; ``other`` are inputs like these. NaN (the first 0) where the network does
+    """All five, for a network of one tensor; ``other`` are inputs like these. NaN (the first 0) where the network does
     not let itself be asked."""
     if not isinstance(inputs, Tensor) or inputs.dim() == 0:
         return Dependence()
     found = []
-    for ask in (_future, _unused, _bent):
+    for ask in (_future, _unused, _bent, _order):
         try:
             found.append(ask(made, inputs))
         except Exception:  # a network that cannot take such inputs
@@ -72,8 +74,11 @@ def _others(made: Copy, inputs: Tensor, others: Any) -> float:
                 worst = max(worst, float((one[kept].float() - found[kept].float()).abs().max()))
         except Exception:
             return 0.0
-    spread = float(one.float().std(correction=0))
-    return worst / spread if spread > 0 and math.isfinite(worst) else 0.0
+    # Between examples, as offsets of the classes would hide it; what rounding can do is nothing.
+    spread = float(one.float().reshape(n, -1).std(0, correction=0).mean())
+    if not math.isfinite(worst) or worst <= 1e-5 * float(one.float().abs().max()):
+        return 0.0
+    return worst / spread if spread > 0 else math.inf
 
 
 def _future(made: Copy, inputs: Tensor) -> float:
@@ -109,8 +114,11 @@ def _unused(made: Copy, inputs: Tensor) -> float:
             return math.nan
         handles.append(first.register_forward_hook(lambda module, args, output: kept.append(output)))
         varies = (inputs != inputs[:1]).any(0)
+    zeros = [p for p in made.model.parameters() if p.is_floating_point() and not bool(p.any())]
     try:
         with probing(made.model, norm="running"), torch.enable_grad():
+            for parameter in zeros:  # branches that begin at zero will pass something on
+                nn.init.normal_(parameter, std=0.1, generator=torch.Generator(parameter.device).manual_seed(0))
             found = _answer(made, inputs)
             at = inputs if inputs.requires_grad else kept[0]
             if found is None or not found.requires_grad or len(at) != len(inputs):
@@ -120,12 +128,23 @@ def _unused(made: Copy, inputs: Tensor) -> float:
     finally:
         for handle in handles:
             handle.remove()
+        for parameter in zeros:
+            nn.init.zeros_(parameter)
     used = (gradient != 0).any(0)
     if not inputs.is_floating_point():
         used = used.reshape(inputs.shape[1], -1).any(1)
     if not bool(torch.isfinite(gradient).all()) or int(varies.sum()) < 2:
         return math.nan
-    return 1 - float(used[varies].float().mean())
+    idle = varies & ~used
+    with (
+        probing(made.model, norm="running"),
+        torch.no_grad(),
+    ):  # units on their flat ends pass no gradient, but a change
+        given = inputs.detach()
+        one, other = _answer(made, given), _answer(made, torch.where(idle, given.roll(1, 0), given))
+    if one is None or other is None or not torch.equal(one, other):
+        return 0.0
+    return float(idle.sum() / varies.sum())
 
 
 def _bent(made: Copy, inputs: Tensor) -> float:
@@ -154,6 +173,23 @@ def _bent(made: Copy, inputs: Tensor) -> float:
     spread = float((near - zero).std(0, correction=0).mean()) * abs(_FAR)
     change = float((far - zero - _FAR * (near - zero)).abs().mean())
     return change / spread if spread > 0 and math.isfinite(change) else math.nan
+
+
+def _order(made: Copy, inputs: Tensor) -> float:
+    """Of networks from sequences, (n, length) tokens or (n, length, features)."""
+    if inputs.dim() != (3 if inputs.is_floating_point() else 2) or inputs.shape[1] < 3:
+        return math.nan
+    places = torch.randperm(inputs.shape[1], generator=torch.Generator().manual_seed(0)).to(inputs.device)
+    if bool((inputs == inputs[:, places]).all()):
+        return math.nan
+    with probing(made.model, norm="running"), torch.no_grad():
+        one, other = _answer(made, inputs), _answer(made, inputs[:, places])
+    if one is None or other is None or one.shape != other.shape:
+        return math.nan
+    if one.dim() > 2 and one.shape[1] == inputs.shape[1]:
+        one = one[:, places]
+    spread = float(one.float().std(0, correction=0).mean())
+    return float((one.float() - other.float()).abs().mean()) / spread if spread > 0 else math.nan
 
 
 def _answer(made: Copy, inputs: Tensor) -> Tensor | None:

@@ -91,6 +91,17 @@ def gains() -> Edit:
     return Edit("gains of norm layers 1", change)
 
 
+def small_eps() -> Edit:
+    """eps of all norm layers 1e-5."""
+
+    def change(made: Copy) -> None:
+        for layer in made.model.modules():
+            if is_norm(layer) and hasattr(layer, "eps"):
+                vars(layer)["eps"] = 1e-5
+
+    return Edit("eps of norm layers 1e-5", change)
+
+
 def clipped(limit: float) -> Edit:
     """Clip the gradient's norm before every step."""
 

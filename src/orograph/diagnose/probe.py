@@ -44,6 +44,7 @@ class Inputs:
     uneven: float = 1.0  # the largest standard deviation of a column over the tenth smallest, of (n, columns)
     table: bool = False  # all inputs are (n, columns)
     integral: bool = False
+    same_token: float = 0.0  # the share of the most frequent one, where inputs are tokens
     bad_targets: int = 0
     distinct: int = 0  # examples that differ, of ``seen``
     seen: int = 0
@@ -168,6 +169,7 @@ def inputs_of_batches(batches: Sequence[Any]) -> Inputs:
     """Statistics of the inputs' numbers over some batches."""
     found = Inputs()
     numbers: list[Tensor] = []
+    tokens: list[Tensor] = []
     for index, batch in enumerate(batches):
         given, targets = parts_of(batch)
         for _, leaf in leaves(given):
@@ -175,6 +177,7 @@ def inputs_of_batches(batches: Sequence[Any]) -> Inputs:
                 continue
             if not leaf.is_floating_point():
                 found.integral = True
+                tokens.append(leaf.reshape(-1).cpu())
                 continue
             bad = int((~torch.isfinite(leaf)).sum())
             if bad and found.bad_batch < 0:
@@ -183,6 +186,9 @@ def inputs_of_batches(batches: Sequence[Any]) -> Inputs:
             numbers.append(leaf.detach().float())
         if isinstance(targets, Tensor) and targets.is_floating_point():
             found.bad_targets += int((~torch.isfinite(targets)).sum())
+    if tokens and not numbers:
+        flat = torch.cat(tokens)
+        found.same_token = float(torch.unique(flat, return_counts=True)[1].max()) / max(len(flat), 1)
     if numbers:
         flat = torch.cat([part[torch.isfinite(part)].reshape(-1) for part in numbers[:16]])
         if flat.numel():

@@ -7,6 +7,7 @@ of the change. A proved cause takes the findings that it explains with it.
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import replace
 from time import perf_counter
@@ -55,7 +56,7 @@ _LOSS_TELLS = (
     "O10",
 )  # their changes keep the loss as it is
 _MOST = 4  # times the length of one run that all proofs together may take
-_FASTER = ("O00", "O01", "O03", "I00")
+_FASTER = ("O00", "O01", "O03", "I00", "W00", "L00")
 _SURE = 2  # times the steps that were asked for, from which on a run that did not learn says something
 _LEAST = 20  # steps of a proof, however slow the network is
 _ENOUGH = 0.5  # quality beyond which no other strength of a change is tried
@@ -200,13 +201,32 @@ class Proving:
             ("I00", "initial weights and optimiser together", edits.both(edits.redrawn(), edits.trusted_optimizer())),
         ]
         if (loss := usual_loss(self.chart)) is not None:
-            ways.insert(1, ("L00", "the loss", loss))
+            ways.insert(0, ("L00", "the loss", loss))
             ways.append(("L00", "loss and optimiser together", edits.both(loss, edits.trusted_optimizer())))
+        if self.chart.patient.step is not None:
+            ways.insert(0, ("W00", "the training step", edits.ordinary_step()))
         for id, what, edit in ways:
             run = self.run(edit)
             if run is not None and (trial := self._compared(run)).outcome == "verified":
-                return [(_cured(id, what, edit, self.chart.broke), trial)]
+                return [(_cured(id, what, edit, self._certain(id, what, trial)), trial)]
         return [(self._not_cured(), Trial(note="no single change cured it"))]
+
+    def _certain(self, id: str, what: str, trial: Trial) -> bool:
+        """Whether a cure without a rule alarms. That other weights or another optimiser learn faster does so only
+        beside a run that broke down, as deep networks begin slowly; the same optimiser with the ordinary step, or with
+        the usual loss, says more."""
+        chart, run = self.chart, self.chart.run
+        if chart.broke:
+            return True
+        if run is None or "together" in what or not (trial.before < threshold("not_learned") and _cures(trial)):
+            return False
+        if id == "W00":  # not if it steps less often, or warms up
+            rates = [rate for rate in run.lr if math.isfinite(rate)]
+            steady = bool(rates) and min(rates) > 0.5 * max(rates)
+            return steady and statistics.median(run.taken) == 1
+        shares = chart.probe.task.shares
+        in_use = sum(share > 0 for share in shares) > 0.5 * len(shares)  # else outputs may be no logits
+        return id == "L00" and in_use
 
     def _not_cured(self) -> Suspicion:
         overfits = self.signals.overfit.learns
@@ -235,14 +255,13 @@ class Proving:
         )
 
 
-def _cured(id: str, what: str, edit: Edit, broke: bool) -> Suspicion:
-    """That something else learns faster alarms only beside a run that broke down: deep networks begin slowly."""
+def _cured(id: str, what: str, edit: Edit, certain: bool) -> Suspicion:
     return Suspicion(
         id,
         f"{what} keep it from learning" if "together" in what else f"{what} keeps it from learning",
-        "critical" if broke else "question",
+        "critical" if certain else "question",
         0.7,
-        f"with the same data and loss it learns as soon as this is changed: {edit.name}",
+        f"with everything else as it is, it learns as soon as this is changed: {edit.name}",
         f"begin from this: {edit.name}, and go back to your own setting step by step",
         stage=3,
         edit=edit,

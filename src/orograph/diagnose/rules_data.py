@@ -29,6 +29,18 @@ def data(chart: Chart) -> Iterator[Suspicion]:
             explains=("O01", "O03", "O08", "O00"),
             edit=edits.repaired(),
         )
+    if inputs.same_token > threshold("same_token"):
+        yield Suspicion(
+            "D03",
+            "nearly all input tokens are the same",
+            "critical",
+            0.9,
+            f"{inputs.same_token:.1%} of the tokens are one and the same (padding, or the mark of unknown words)",
+            "look at the vocabulary, at what the tokenizer does with unknown words, and at how lines are padded",
+            "print(torch.bincount(x.flatten()).topk(5))",
+            evidence=(Evidence("share of the most frequent token", inputs.same_token, threshold("same_token")),),
+            explains=("D05", "I01", "O00", "D09"),
+        )
     if math.isfinite(inputs.between) and inputs.between < 1e-3:
         yield Suspicion(
             "D03",

@@ -25,6 +25,7 @@ def function(chart: Chart) -> Iterator[Suspicion]:
     yield from _future(chart)
     yield from _unused(chart)
     yield from _linear(chart)
+    yield from _order(chart)
     yield from _end(chart)
 
 
@@ -140,6 +141,26 @@ def _linear(chart: Chart) -> Iterator[Suspicion]:
         limits="a linear network on purpose (principal components, factorisation)",
         edit=edits.bent(),
     )
+
+
+def _order(chart: Chart) -> Iterator[Suspicion]:
+    order = chart.probe.depends.order
+    attends = any("Attention" in type(m).__name__ or "Transformer" in type(m).__name__
+                  for m in chart.patient.model.modules())  # fmt: skip
+    if attends and math.isfinite(order) and order < threshold("linear"):
+        yield Suspicion(
+            "A04",
+            "the network does not know the order of its tokens",
+            "warning",
+            0.85,
+            "when the places of a sequence change, its outputs are the same: attention alone sees a set, no sequence",
+            "add embeddings of the places to those of the tokens",
+            "h = self.tokens(x) + self.places.weight[: x.shape[1]]",
+            stage=1,
+            evidence=(Evidence("change of outputs with the order, over their spread", order, threshold("linear")),),
+            explains=("O00", "A00"),
+            limits="sets, whose order means nothing",
+        )
 
 
 def _end(chart: Chart) -> Iterator[Suspicion]:

@@ -269,9 +269,17 @@ def _lengths(chart: Chart, run: Run, signals: Signals) -> Iterator[Suspicion]:
             edit=edits.clipped(_quiet(run)),
             needs="proof",
         )
-    elif longest < 3e-3 or suggested > 3:
+    elif not chart.trains and longest > threshold("update_low"):
+        yield from _quietly_high(chart, lr, evidence)
+    if not high and (longest < 3e-3 or suggested > 3):
         longer = (suggested,) if suggested > 3 else ()
-        for factor in (*longer, 30.0, 1000.0, *((0.003 / longest, 0.0005 / longest) if 0 < longest < 1e-7 else ())):
+        for factor in (
+            *longer,
+            30.0,
+            1000.0,
+            *(() if chart.trains else (5.0,)),
+            *((0.003 / longest, 0.0005 / longest) if 0 < longest < 1e-7 else ()),
+        ):
             yield Suspicion(
                 "O02",
                 "the learning rate is too low",
@@ -286,6 +294,25 @@ def _lengths(chart: Chart, run: Run, signals: Signals) -> Iterator[Suspicion]:
                 edit=edits.rate(factor),
                 needs="proof",
             )
+
+
+def _quietly_high(chart: Chart, lr: float, evidence: tuple[Evidence, ...]) -> Iterator[Suspicion]:
+    """Where it does not train and no sign says why: a lower rate by which it learns sooner is the cause."""
+    for factor in (0.2, 0.03):
+        yield Suspicion(
+            "O01",
+            "the learning rate is too high",
+            "critical",
+            0.7,
+            "with shorter steps it learns sooner",
+            f"lower the learning rate from {lr:.3g} to about {lr * factor:.2g}",
+            f"lr={lr * factor:.2g}",
+            stage=2,
+            evidence=evidence,
+            explains=("O03", "O04", "O08", "I04", "O00"),
+            edit=edits.rate(factor),
+            needs="proof",
+        )
 
 
 def _suggested(chart: Chart, signals: Signals) -> float:

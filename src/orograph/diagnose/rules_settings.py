@@ -17,6 +17,7 @@ from orograph.diagnose.chart import Chart, Suspicion
 from orograph.diagnose.hidden import hidden
 from orograph.diagnose.thresholds import threshold
 from orograph.diagnose.untrained import looks_untrained
+from orograph.initialize.parts import is_norm
 from orograph.initialize.slots import slots_of
 from orograph.results.diagnosis import Evidence
 
@@ -26,6 +27,7 @@ def settings(chart: Chart) -> Iterator[Suspicion]:
     yield from _hidden(chart)
     yield from _rates(chart)
     yield from _momentum(chart)
+    yield from _eps(chart)
     yield from _small_batches(chart)
     yield from _not_numbers(chart)
 
@@ -124,6 +126,29 @@ def _momentum(chart: Chart) -> Iterator[Suspicion]:
             "nn.BatchNorm2d(channels, momentum=0.1)",
             where=still[0],
             evidence=(Evidence("momentum", momentum, threshold("norm_momentum"), "0.01 to 0.1"),),
+        )
+
+
+def _eps(chart: Chart) -> Iterator[Suspicion]:
+    large = [
+        (float(layer.eps), name)
+        for name, layer in chart.patient.model.named_modules()
+        if is_norm(layer) and isinstance(getattr(layer, "eps", None), float) and layer.eps > threshold("norm_eps")
+    ]
+    if large:
+        eps, name = max(large)
+        yield Suspicion(
+            "W15",
+            f"eps of a norm layer is {eps:g}",
+            "warning",
+            0.9,
+            f"{name} divides by sqrt(variance + {eps:g}), so that it no longer brings its inputs to variance 1",
+            "use eps=1e-5",
+            "nn.BatchNorm2d(channels, eps=1e-5)",
+            where=name,
+            evidence=(Evidence("eps", eps, threshold("norm_eps"), "1e-6 to 1e-3"),),
+            explains=("I01", "O02", "O00"),
+            edit=edits.small_eps(),
         )
 
 

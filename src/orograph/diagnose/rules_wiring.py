@@ -17,6 +17,7 @@ from orograph.initialize.slots import Slot, slots_of
 from orograph.results.diagnosis import Evidence
 
 _RESETS = 2  # fewer may be a network that is loaded once within the loop
+_LOST = 3  # steps in which a gradient came and was gone
 
 
 def wiring(chart: Chart) -> Iterator[Suspicion]:
@@ -219,6 +220,7 @@ def _step(chart: Chart) -> Iterator[Suspicion]:
             edit=edits.ordinary_step(),
         )
         return
+    yield from _lost(chart)
     flows = any(p.gradient_norm > 0 for p in chart.probe.parameters if math.isfinite(p.gradient_norm))
     if run.resets >= _RESETS:
         yield Suspicion(
@@ -266,6 +268,34 @@ def _step(chart: Chart) -> Iterator[Suspicion]:
         )
         return
     yield from _stale(chart)
+
+
+def _lost(chart: Chart) -> Iterator[Suspicion]:
+    """Gradients of some parameters that come and are gone before the step."""
+    run = chart.run
+    assert run is not None
+    numbers = {name: p.numel() for name, p in chart.patient.model.named_parameters() if p.requires_grad}
+    still = [name for name in numbers if run.lost.get(name, 0) >= _LOST and name not in run.moved]
+    share = sum(numbers[name] for name in still) / max(sum(numbers.values()), 1)
+    if share > threshold("still") and len(still) < len(numbers):
+        yield Suspicion(
+            "W06",
+            "gradients of some parameters are gone before the step",
+            "critical" if share > 0.05 else "warning",
+            0.9,
+            f"backward() reaches {_names(still)}, and when optimizer.step() is called their gradients are zero or gone",
+            "call zero_grad() of the whole network before backward(), and look for code that sets gradients to zero or "
+            "None, or writes the old weights back",
+            "optimizer.zero_grad()\nloss.backward()\noptimizer.step()",
+            where=still[0],
+            stage=2,
+            evidence=(
+                Evidence("share of the numbers that have gradients and never change", share, threshold("still")),
+            ),
+            explains=("O02", "O00", "I01", "W00"),
+            limits="weights that are meant to stay; freeze them with requires_grad_(False)",
+            edit=edits.ordinary_step(),
+        )
 
 
 def _stale(chart: Chart) -> Iterator[Suspicion]:

@@ -31,6 +31,7 @@ class Run:
     given: list[float] = field(default_factory=list)
     cosine: list[float] = field(default_factory=list)
     taken: list[int] = field(default_factory=list)
+    lost: dict[str, int] = field(default_factory=dict)  # first steps in which a gradient came and was gone
     glances: list[Glance] = field(default_factory=list)
     updates: dict[str, list[float]] = field(default_factory=dict)
     silent: set[str] = field(default_factory=set)

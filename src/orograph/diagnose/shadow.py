@@ -29,6 +29,7 @@ from orograph.diagnose.task import Task
 
 _MARKS = (0, 5, 10, 25, 50, 75, 100, 150, 200, 300, 400)
 _WATCHED = 8  # parameters whose fresh gradients are kept whole
+_LOOKED_FOR_LOST = 10  # steps in which each gradient is held against what arrives at the optimiser
 _READINGS = 24  # of layers and gradients in a run
 _NORMS = (nn.modules.batchnorm._NormBase,)
 
@@ -112,6 +113,16 @@ class Recorder:
         pairs = [(dense(p.grad), self._fresh[id(p)]) for p in owned
                  if id(p) in self._whole and p.grad is not None and id(p) in self._fresh]  # fmt: skip
         self._row[2] = _cosine(pairs)
+        if len(self.run.losses) < _LOOKED_FOR_LOST:
+            for p in owned:
+                fresh_one = self._fresh.get(id(p))
+                if (
+                    fresh_one is not None
+                    and bool(fresh_one.any())
+                    and (p.grad is None or not bool(dense(p.grad).any()))
+                ):
+                    name = self._names.get(id(p), "")
+                    self.run.lost[name] = self.run.lost.get(name, 0) + 1
         self._row[3] += 1
         self._before = [(p, p.detach().clone()) for p in self._trained]
         now = {id(p): _size(p) for p in self._trained} if self._after else {}
