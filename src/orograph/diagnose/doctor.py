@@ -28,15 +28,15 @@ from orograph.diagnose.losses import Loss
 from orograph.diagnose.patient import Patient, Step, gather, repeats_by_design
 from orograph.diagnose.probe import look_at
 from orograph.diagnose.proving import Proving
-from orograph.diagnose.rules_counting import counting
-from orograph.diagnose.rules_data import data
-from orograph.diagnose.rules_function import function
-from orograph.diagnose.rules_loss import loss as loss_rules
-from orograph.diagnose.rules_run import running, update_sizes
-from orograph.diagnose.rules_settings import settings
-from orograph.diagnose.rules_start import architecture, start
-from orograph.diagnose.rules_targets import targets
-from orograph.diagnose.rules_wiring import wiring
+from orograph.diagnose.rules.counting import counting
+from orograph.diagnose.rules.data import data
+from orograph.diagnose.rules.function import function
+from orograph.diagnose.rules.loss import loss as loss_rules
+from orograph.diagnose.rules.run import running, update_sizes
+from orograph.diagnose.rules.settings import settings
+from orograph.diagnose.rules.start import architecture, start
+from orograph.diagnose.rules.targets import targets
+from orograph.diagnose.rules.wiring import wiring
 from orograph.diagnose.run import Run
 from orograph.diagnose.shadow import train
 from orograph.diagnose.signals import Signals

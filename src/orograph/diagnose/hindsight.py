@@ -13,7 +13,7 @@ from orograph.diagnose.losses import Loss
 from orograph.diagnose.patient import Patient
 from orograph.diagnose.probe import Inputs, Probe
 from orograph.diagnose.proving import finding_of
-from orograph.diagnose.rules_wiring import frozen, outside
+from orograph.diagnose.rules.wiring import frozen, outside
 from orograph.diagnose.run import Run
 from orograph.diagnose.task import Task
 from orograph.diagnose.thresholds import threshold

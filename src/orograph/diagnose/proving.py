@@ -15,8 +15,8 @@ from typing import Any
 
 from orograph.diagnose import edits
 from orograph.diagnose.chart import Chart, Edit, Suspicion, quality_of
-from orograph.diagnose.rules_counting import usual_loss
-from orograph.diagnose.rules_targets import no_signal, unrelated
+from orograph.diagnose.rules.counting import usual_loss
+from orograph.diagnose.rules.targets import no_signal, unrelated
 from orograph.diagnose.run import Run
 from orograph.diagnose.shadow import train
 from orograph.diagnose.signals import Signals

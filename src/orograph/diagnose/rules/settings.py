@@ -174,7 +174,7 @@ def _small_batches(chart: Chart) -> Iterator[Suspicion]:
             evidence=(Evidence("examples in a batch", size, threshold("small_batch"), "16 or more"),),
             explains=("O00", "O01", "O03"),
             limits="statistics that several devices share",
-            edit=edits.joined(chart.patient.batches, 16),
+            edit=edits.shuffled(chart.patient.batches, 16),
         )
 
 

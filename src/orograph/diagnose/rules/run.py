@@ -42,7 +42,7 @@ def _numerics(chart: Chart, run: Run) -> Iterator[Suspicion]:
     if run.stopped is None or producer is None or chart.probe.inputs.not_finite:
         return
     early = run.stopped == 0
-    grew = run.losses[:-1] and edits.largest_finite(run.losses) > 3 * max(abs(run.losses[0]), 1e-12)
+    grew = run.losses[:-1] and _largest(run.losses) > 3 * max(abs(run.losses[0]), 1e-12)
     if producer.phase == "step":
         yield _by_the_optimizer(producer, run.stopped, bool(grew))
         return
@@ -191,7 +191,7 @@ def _lengths(chart: Chart, run: Run, signals: Signals) -> Iterator[Suspicion]:
     if not found:
         return
     middle, longest = statistics.median(found), max(found)
-    peak = max((edits.largest_finite(run.updates.get(name, [])) for name in kernels), default=0.0)
+    peak = max((_largest(run.updates.get(name, [])) for name in kernels), default=0.0)
     broke = chart.broke
     worse = broke or run.end > max(run.start, run.best * 1.2 if math.isfinite(run.best) else run.start)
     clip = [g / r for g, r in zip(run.given, run.raw, strict=True) if r > 0 and math.isfinite(g)]
@@ -326,3 +326,8 @@ def _quiet(run: Run) -> float:
     """The norm that gradients have in the quieter half of the steps."""
     finite = sorted(value for value in run.raw if math.isfinite(value) and value > 0)
     return finite[len(finite) // 4] if finite else 1.0
+
+
+def _largest(values: list[float]) -> float:
+    """The largest finite number, 0 for none."""
+    return max((value for value in values if math.isfinite(value)), default=0.0)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from orograph.diagnose import edits
 from orograph.diagnose.chart import Chart, Suspicion
 from orograph.diagnose.losses import parts_of
-from orograph.diagnose.rules_function import last_kind
+from orograph.diagnose.rules.function import last_kind
 from orograph.diagnose.task import flat_outputs
 from orograph.diagnose.thresholds import threshold
 from orograph.results.diagnosis import Evidence

@@ -1,0 +1,36 @@
+"""Changes to a copy that the doctor may try, each a small function; what a user would type is in the findings."""
+
+from orograph.diagnose.edits.data import other_targets as other_targets
+from orograph.diagnose.edits.data import repaired as repaired
+from orograph.diagnose.edits.data import rescaled_targets as rescaled_targets
+from orograph.diagnose.edits.data import shuffled as shuffled
+from orograph.diagnose.edits.data import standardised as standardised
+from orograph.diagnose.edits.data import standardised_by_column as standardised_by_column
+from orograph.diagnose.edits.losses import binary_cross_entropy as binary_cross_entropy
+from orograph.diagnose.edits.losses import cross_entropy as cross_entropy
+from orograph.diagnose.edits.losses import log_of_probabilities as log_of_probabilities
+from orograph.diagnose.edits.losses import other_loss as other_loss
+from orograph.diagnose.edits.losses import scaled_loss as scaled_loss
+from orograph.diagnose.edits.losses import squared_error_of_pairs as squared_error_of_pairs
+from orograph.diagnose.edits.network import attached as attached
+from orograph.diagnose.edits.network import bent as bent
+from orograph.diagnose.edits.network import dropout as dropout
+from orograph.diagnose.edits.network import gains as gains
+from orograph.diagnose.edits.network import numbers_again as numbers_again
+from orograph.diagnose.edits.network import quiet_layers as quiet_layers
+from orograph.diagnose.edits.network import rectified as rectified
+from orograph.diagnose.edits.network import redrawn as redrawn
+from orograph.diagnose.edits.network import small_eps as small_eps
+from orograph.diagnose.edits.network import stripped as stripped
+from orograph.diagnose.edits.network import training_mode as training_mode
+from orograph.diagnose.edits.network import without as without
+from orograph.diagnose.edits.training import all_parameters as all_parameters
+from orograph.diagnose.edits.training import both as both
+from orograph.diagnose.edits.training import clipped as clipped
+from orograph.diagnose.edits.training import fresh_gradients as fresh_gradients
+from orograph.diagnose.edits.training import learning_rates as learning_rates
+from orograph.diagnose.edits.training import option as option
+from orograph.diagnose.edits.training import ordinary_step as ordinary_step
+from orograph.diagnose.edits.training import owned as owned
+from orograph.diagnose.edits.training import rate as rate
+from orograph.diagnose.edits.training import trusted_optimizer as trusted_optimizer
