@@ -414,3 +414,20 @@ def test_cost_is_counted_in_passes() -> None:
     asked = {"iterations": 7, "batch_size": 1000}
     assert gradinit(model, batches, gamma=1e9, controls=False, **asked).iterations_worth == pytest.approx(2 * 7)
     assert metainit(model, batches, **asked).iterations_worth == pytest.approx(5 * 7)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "loss", "said"),
+    [
+        (11, "cross_entropy", r"0 \(Linear\) got \(\d+, 11\)"),
+        (10, lambda outputs, targets: outputs.mean() - targets.missing, "the loss <lambda> fails on this batch"),
+    ],
+)
+@pytest.mark.parametrize("verb", ["gradinit", "metainit", "gradient_variance"])
+def test_what_fails_in_network_or_loss_is_told_in_a_line(verb: str, inputs: int, loss: Any, said: str) -> None:
+    model = nn.Sequential(nn.Linear(10, 8), nn.ReLU(), nn.Linear(8, 3))
+    batch = (torch.randn(64, inputs), torch.randint(0, 3, (64,)))
+    data = [batch, batch] if verb == "gradient_variance" else batch
+    with pytest.raises(ModelError, match=said) as caught:
+        getattr(og.initialize, verb)(model, data, loss=loss)
+    assert "\n" not in str(caught.value)

@@ -104,14 +104,22 @@ class Chart:
             return False
         enough, first = threshold("learned"), run.glances[0].quality if run.glances else math.nan
         # Answers that were as good before it are no success, but for a network that came trained.
-        rose = not quality_of(run) < first + threshold("not_learned") or first >= threshold("trained")
-        if quality_of(run) >= enough and rose:
+        rose = not quality_of(run) < first + threshold("not_learned") or self._came_trained(run, first)
+        # Of few examples a share is right by luck; then the loss has to have moved, too.
+        moved = quality_of(run) >= 3 * enough or not self.probe.task.form or _learned(self, run) > 0.01
+        if quality_of(run) >= enough and rose and moved:
             return True
         # A loss of no known form may fall without any answer getting better.
         known = bool(self.probe.task.form) or not quality_of(run) < threshold("not_learned")
         # The first examples may be easier than the rest; to be below a constant's loss from the start is no success.
         fell = run.end <= (1 - threshold("not_learned")) * run.start or _learned(self, run) >= threshold("trained")
         return known and fell and _learned(self, run) >= enough
+
+    def _came_trained(self, run: Run, first: float) -> bool:
+        """Whether the answers were good before, and not by luck: a network that was drawn has a constant's loss."""
+        task = self.probe.task
+        known = bool(task.form) and math.isfinite(task.baseline) and task.baseline > 0
+        return first >= threshold("trained") and not (known and run.start > 0.8 * task.baseline)
 
     def improves(self, run: Run) -> bool:
         """Whether a changed run learned; beside one that broke down, a beginning is enough."""

@@ -90,7 +90,7 @@ class Proving:
         """What is left of the suspicions, root causes first, each with its trial."""
         judged: list[tuple[Suspicion, Trial]] = []
         for one in suspicions:
-            if one.needs == "proof" and any(one.id == other.id and _cures(trial) for other, trial in judged):
+            if one.edit is not None and any(one.id == other.id and _cures(trial) for other, trial in judged):
                 continue
             trial = self._judge(one)
             if trial is not None:
@@ -165,8 +165,11 @@ class Proving:
         # healthy ones differ in how fast they are.
         before, after = quality_of(chart.run), quality_of(run)
         halved = chart.trains and not id.startswith("O") and gain >= 0.05 and 1 - after <= 0.5 * (1 - before)
+        # Where answers were good by luck before anything was learned, the loss tells.
+        user = chart.run
+        lower = bool(chart.probe.task.form) and user is not None and not chart.trains and run.end <= 0.6 * user.end
         outcome: Outcome = "no effect"
-        if (gain >= threshold("proof_gain") or halved) and chart.improves(run):
+        if (gain >= threshold("proof_gain") or halved or (lower and gain >= 0)) and chart.improves(run):
             outcome = "verified"
         elif gain <= -threshold("proof_gain"):
             outcome = "made worse"
@@ -243,6 +246,7 @@ class Proving:
                 "does not get through the network, or the loss asks for something else",
                 "make it fit one batch first: take layers out until it does",
                 stage=3,
+                needs="harm",
             )
         return Suspicion(
             "O00",

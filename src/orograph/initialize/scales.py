@@ -7,6 +7,7 @@ that any layer, any loss and tied weights work, and the parameters keep their id
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -18,6 +19,7 @@ from orograph.basics.errors import UsageError
 from orograph.initialize.parts import is_bias, is_norm
 from orograph.initialize.slots import Slot, slots_of
 from orograph.objective.criterion import Criterion
+from orograph.objective.example import failures_told
 
 Role = Literal["weight", "gain", "bias"]
 
@@ -90,6 +92,7 @@ class ScaledNetwork:
         own = {id(one.parameter): index for index, one in enumerate(self.scaled)}
         self.index = [own.get(id(slot.parameter)) for slot in slots]  # of each parameter's scale
         self._height = _Height(model, criterion)
+        self._ran = False
 
     def at(self, scales: Sequence[float]) -> list[Tensor]:
         """The tensors of all parameters at some scales, new ones, each ready to be differentiated by."""
@@ -100,9 +103,11 @@ class ScaledNetwork:
             ]
 
     def loss(self, tensors: Sequence[Tensor], batch: Any) -> Tensor:
-        """The mean loss of a batch at ``tensors``."""
+        """The mean loss of a batch at ``tensors``. Raises ModelError where network or loss fail on the first one."""
         named = {f"network.{name}": tensor for name, tensor in zip(self.names, tensors, strict=True)}
-        found: Tensor = functional_call(self._height, named, (batch,))
+        with nullcontext() if self._ran else failures_told(self.model, self._height.criterion.name):
+            found: Tensor = functional_call(self._height, named, (batch,))
+        self._ran = True
         return found
 
     def by_scale(self, gradients: Sequence[Tensor | None]) -> list[float]:

@@ -6,6 +6,7 @@ Cost: one forward and one backward pass of every batch; memory for the gradients
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from orograph.basics.errors import TaskError, UsageError
 from orograph.initialize.probing import probing
 from orograph.initialize.slots import require_network
 from orograph.objective.criterion import Criterion, LossFunction
+from orograph.objective.example import failures_told
 from orograph.results.gradient_variance import GradientVariance
 from orograph.results.provenance import Cost, Provenance
 
@@ -57,7 +59,8 @@ def gradient_variance(
     losses, rows, sizes = [], [], []
     with probing(model, dropout=dropout, seed=seed):
         for number, batch in enumerate(batches):
-            terms = criterion(model, batch)
+            with nullcontext() if number else failures_told(model, criterion.name):
+                terms = criterion(model, batch)
             value = criterion.require_gradient(terms.losses.mean())
             found = torch.autograd.grad(value, list(named.values()), allow_unused=True)
             row = [_dense(g, p) for p, g in zip(named.values(), found, strict=True)]

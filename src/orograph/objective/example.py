@@ -44,8 +44,11 @@ def arguments_of(model: nn.Module, example: Any) -> Any:
 
 
 @contextmanager
-def failures_told(model: nn.Module) -> Iterator[None]:
-    """Turn an exception of the network into a ModelError that names the layer and the shapes that it got."""
+def failures_told(model: nn.Module, loss: str = "") -> Iterator[None]:
+    """Turn an exception of the network into a ModelError that names the layer and the shapes that it got.
+
+    ``loss`` names the loss that is taken in the block; outside of all layers it is what fails.
+    """
     inside: list[tuple[str, nn.Module, tuple[Any, ...]]] = []
     hooks = []
     for name, layer in model.named_modules():
@@ -58,7 +61,8 @@ def failures_told(model: nn.Module) -> Iterator[None]:
     except Exception as error:
         reason = in_a_line(error)
         if not inside:
-            raise ModelError(f"the network does not run on this batch: {reason}") from error
+            what = f"the loss {loss} fails on" if loss else "the network does not run on"
+            raise ModelError(f"{what} this batch: {reason}") from error
         name, one, args = inside[-1]
         shapes = ", ".join(str(tuple(a.shape)) for a in args if isinstance(a, Tensor)) or "no tensors"
         where = f"{name or 'the network'} ({type(one).__name__})"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from torch import nn
@@ -177,29 +178,31 @@ def _scale(chart: Chart, slots: list[Slot]) -> Iterator[Suspicion]:
     odd = _odd(chart.probe.parameters)
     if math.isfinite(spread) and spread < threshold("spread_low") * reference:
         where, what = _where_it_dies(chart.probe.layers), "the signal dies on its way to the outputs"
-        yield Suspicion(
-            "I01",
-            what,
-            "critical",
-            0.85,
-            f"outputs differ between examples by {spread:.2g} only: weights are too small for this depth",
-            "draw the weights to suit the fan in, and reset norm layers",
-            _REDRAW,
-            where=where or (odd.parameter if odd else ""),
-            stage=1,
-            evidence=(
-                Evidence(
-                    "standard deviation of outputs over examples",
-                    spread,
-                    threshold("spread_low") * reference,
-                    "0.1 to 3",
+        yield from _alone_or_with_adam(
+            Suspicion(
+                "I01",
+                what,
+                "critical",
+                0.85,
+                f"outputs differ between examples by {spread:.2g} only: weights are too small for this depth",
+                "draw the weights to suit the fan in, and reset norm layers",
+                _REDRAW,
+                where=where or (odd.parameter if odd else ""),
+                stage=1,
+                evidence=(
+                    Evidence(
+                        "standard deviation of outputs over examples",
+                        spread,
+                        threshold("spread_low") * reference,
+                        "0.1 to 3",
+                    ),
+                    Evidence("gain of a layer (geometric mean)", gain, threshold("gain_low"), "0.6 to 1.2"),
                 ),
-                Evidence("gain of a layer (geometric mean)", gain, threshold("gain_low"), "0.6 to 1.2"),
-            ),
-            explains=("I06", "O02", "O00", "D05", "I04"),
-            limits="a last layer that begins at zero on purpose",
-            edit=edits.redrawn(),
-            needs="harm",
+                explains=("I06", "O02", "O00", "D05", "I04"),
+                limits="a last layer that begins at zero on purpose",
+                edit=edits.redrawn(),
+                needs="harm",
+            )
         )
     start = chart.probe.loss
     baseline = task.baseline
@@ -310,26 +313,37 @@ def _gradients(chart: Chart) -> Iterator[Suspicion]:
     if relative < threshold("relative_gradient") or ratio < threshold("gradient_ratio"):
         squashing = any(one.kind in ("Sigmoid", "Tanh") for one in chart.probe.layers)
         what = " (sigmoid and tanh let less than a quarter pass in each layer)" if squashing else ""
-        yield Suspicion(
-            "I06",
-            "gradients vanish before they reach the first layer",
-            "critical",
-            0.8,
-            f"the first layer's gradient is {ratio:.1e} of the last one's{what}",
-            "use ReLU, normalisation or residual connections, and weights that suit the fan in",
-            "nn.Sequential(nn.Linear(…), nn.LayerNorm(…), nn.ReLU(), …)",
-            where=first.parameter,
-            stage=1,
-            evidence=(
-                Evidence("first over last layer's gradient norm", ratio, threshold("gradient_ratio"), "0.1 to 10"),
-                Evidence(
-                    "first layer's gradient over its weights", relative, threshold("relative_gradient"), "1e-3 to 1"
+        edit = edits.rectified() if squashing else edits.redrawn()
+        yield from _alone_or_with_adam(
+            Suspicion(
+                "I06",
+                "gradients vanish before they reach the first layer",
+                "critical",
+                0.8,
+                f"the first layer's gradient is {ratio:.1e} of the last one's{what}",
+                "use ReLU, normalisation or residual connections, and weights that suit the fan in",
+                "nn.Sequential(nn.Linear(…), nn.LayerNorm(…), nn.ReLU(), …)",
+                where=first.parameter,
+                stage=1,
+                evidence=(
+                    Evidence("first over last layer's gradient norm", ratio, threshold("gradient_ratio"), "0.1 to 10"),
+                    Evidence(
+                        "first layer's gradient over its weights", relative, threshold("relative_gradient"), "1e-3 to 1"
+                    ),
                 ),
-            ),
-            explains=("O02", "O00", "A00", "I01"),
-            edit=edits.rectified() if squashing else edits.redrawn(),
-            needs="harm",
+                explains=("O02", "O00", "A00", "I01"),
+                edit=edit,
+                needs="harm",
+            )
         )
+
+
+def _alone_or_with_adam(one: Suspicion) -> Iterator[Suspicion]:
+    """A suspicion as it is, and with a rate that suits a network which is another one after the change."""
+    yield one
+    if one.edit is not None:
+        both = edits.both(one.edit, edits.trusted_optimizer())
+        yield replace(one, edit=both, prescription=f"{one.prescription}; and a rate to suit, such as Adam's 1e-3")
 
 
 def _has_kernel(chart: Chart, layer: str) -> bool:
