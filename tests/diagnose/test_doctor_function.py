@@ -213,6 +213,18 @@ def test_a_loss_that_breaks_on_confident_answers(loss: Any, expected: list[str])
     assert ids(examine(model, data=loader(X, (Y > 4).float()), loss=loss)) == expected
 
 
+@pytest.mark.parametrize(("loss", "expected"), [(nn.BCELoss(), []), (None, ["L13"])])
+def test_a_loss_of_probabilities(loss: Any, expected: list[str]) -> None:
+    """torch's own holds the logarithm at -100; the textbook's does not."""
+
+    def textbook(outputs: Tensor, targets: Tensor) -> Tensor:
+        return -(targets * outputs.log() + (1 - targets) * (1 - outputs).log()).mean()
+
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 1), nn.Sigmoid(), nn.Flatten(0))
+    assert ids(examine(model, data=loader(X, (Y > 4).float()), loss=loss or textbook)) == expected
+
+
 def test_another_loss_cures() -> None:
     """A loss that pulls the wrong way round, of a form that no rule knows."""
 

@@ -41,6 +41,13 @@ class Counting:
 
 def counting_of(gradient: Tensor | None, outputs: Tensor | None, batch: Any, task: Task) -> Counting:
     """From the outputs of a batch and the gradient of the loss by them."""
+    try:
+        return _counting_of(gradient, outputs, batch, task)
+    except (RuntimeError, ValueError, TypeError, IndexError):  # targets of a kind that cannot be counted
+        return Counting({})
+
+
+def _counting_of(gradient: Tensor | None, outputs: Tensor | None, batch: Any, task: Task) -> Counting:
     if gradient is None or outputs is None or gradient.dim() == 0 or not bool(torch.isfinite(gradient).all()):
         return Counting({})
     targets = parts_of(batch)[1]
@@ -93,12 +100,15 @@ def _cosine(one: Tensor, other: Tensor) -> float:
 
 
 def breaks(made: Copy, batch: Any) -> bool:
-    """Whether the loss is no number for logits that are scaled up to 30 or down to -30, though it is one for these."""
+    """Whether the loss is no number for logits that are scaled up to 30 or down to -30 (for probabilities of which the
+    larger half is 1, as they round to), though it is one for these."""
     factor = 1.0
 
     def sharpened(model: Any, args: Any, output: Any) -> Any:
         if not isinstance(output, Tensor):
             return output
+        if bool(((output >= 0) & (output <= 1)).all()):
+            return torch.where(output > output.median(), torch.ones_like(output), output)
         largest = float((output.detach() * factor).max())
         return output * (factor * _CONFIDENT / largest) if largest > 0 else output
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from orograph.basics.errors import ModelError, in_a_line
 from orograph.basics.seeds import reseed
 from orograph.data.structure import batch_length, leaves
-from orograph.diagnose.batches import with_targets
+from orograph.diagnose.batches import only_tensor, with_targets
 from orograph.diagnose.counting import Counting, breaks, counting_of
 from orograph.diagnose.dependence import Dependence, dependence_of
 from orograph.diagnose.hidden import hidden
@@ -177,7 +177,8 @@ def inputs_of_batches(batches: Sequence[Any]) -> Inputs:
                 continue
             if not leaf.is_floating_point():
                 found.integral = True
-                tokens.append(leaf.reshape(-1).cpu())
+                if only_tensor(given) is leaf:  # else it may be a mask
+                    tokens.append(leaf.reshape(-1).cpu())
                 continue
             bad = int((~torch.isfinite(leaf)).sum())
             if bad and found.bad_batch < 0:

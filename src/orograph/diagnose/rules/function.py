@@ -63,7 +63,7 @@ def predicts_next(chart: Chart) -> bool:
     if targets is not None or not isinstance(whole, Tensor) or outputs is None or outputs.dim() != 3:
         return False
     length = min(outputs.shape[1], whole.shape[1] - 1)
-    if whole.dim() != 2 or int(whole.max()) >= outputs.shape[2]:
+    if whole.dim() != 2 or int(whole.max()) >= outputs.shape[2] or int(whole.min()) < 0:
         return False
     loss = F.cross_entropy(outputs[:, :length].detach().float().flatten(0, 1), whole[:, 1 : length + 1].flatten())
     return math.isclose(float(loss), chart.probe.loss, rel_tol=2e-3)

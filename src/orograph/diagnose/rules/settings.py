@@ -182,7 +182,9 @@ def _not_numbers(chart: Chart) -> Iterator[Suspicion]:
     for path, layer in chart.patient.model.named_modules():
         own = {**{n: v for n, v in vars(layer).items() if isinstance(v, Tensor)}, **layer._buffers}
         for name, tensor in own.items():
-            if tensor is not None and tensor.is_floating_point() and bool(torch.isnan(tensor).any()):
+            if tensor is None or not tensor.is_floating_point() or tensor.numel() < 2:  # one alone may mean "not yet"
+                continue
+            if bool(torch.isnan(tensor).any()):
                 where = f"{path}.{name}" if path else name
                 yield Suspicion(
                     "W20",
@@ -197,5 +199,6 @@ def _not_numbers(chart: Chart) -> Iterator[Suspicion]:
                     evidence=(Evidence("entries that are NaN", int(torch.isnan(tensor).sum()), 0.0, "0"),),
                     explains=("A05", "O00", "I02", "O01", "O03", "I01"),
                     edit=edits.numbers_again(),
+                    needs="harm",
                 )
                 return
