@@ -269,7 +269,7 @@ def _smoothing(chart: Chart) -> Iterator[Suspicion]:
     if strength > threshold("smoothing"):
         yield Suspicion(
             "L07",
-            f"label smoothing of {strength:.2g}",
+            f"label smoothing of {strength:.3g}",
             "critical" if strength > 0.9 else "warning",
             0.9,
             "the targets are nearly the same for every class, so there is next to nothing to learn from",
