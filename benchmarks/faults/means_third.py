@@ -1,5 +1,7 @@
-"""The doctor's findings that name each cause of the third half alone, judged by the table in ``docs/doctor.md`` after all
-plants were committed and before any scoring. Whoever tunes a doctor does not read this file before the final score."""
+"""The doctor's findings that name each cause of the third half alone, judged by the table in ``docs/doctor.md``.
+
+That was after all plants were committed and before any scoring. Whoever tunes a doctor does not read this file first.
+"""
 
 from __future__ import annotations
 
