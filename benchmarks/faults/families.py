@@ -34,7 +34,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from . import tasks
-from .case import Case, Loading, Loss, Task
+from .case import Case, Loading, Loss, Step, Task
 from .networks import Network, Recurrent, Tokens, convolutions, convolutions_in_time, perceptron, residual_body
 
 Optimizer = Callable[[Any], torch.optim.Optimizer]
@@ -46,7 +46,9 @@ class Family:
 
     ``traits`` are what faults ask for: "classes" (a cross-entropy over classes), "regression", "column" (one target),
     "binary", "floats" (inputs that are no tokens), "images", "relu", "batchnorm", "norm" (any norm layer with gains),
-    "residual", "recurrent", "attention", "embedding", "language", "sgd", "adam".
+    "residual", "recurrent", "attention", "embedding", "language", "sgd", "adam"; in the third half also "channels" (of
+    several inputs), "pixels" (a class each), "padded" and "dictionary" (batches). ``step`` makes a step of the user's
+    own from the loss.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Family:
     steps: int
     reference: float
     traits: frozenset[str]
+    step: Callable[[Loss], Step] | None = None
 
     def build(self, seed: int) -> Case:
         """The healthy case of one seed: the weights and the order of the data depend on it."""
@@ -78,6 +81,7 @@ class Family:
             loading=loading,
             traits=self.traits,
             steps=self.steps,
+            step=None if self.step is None else self.step(self.loss),
         )
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from .case import Case, Kind, Strength
 
@@ -38,6 +39,10 @@ class Plant:
         """The planted case. ``case`` must be fresh: its model may be changed in place."""
         changed = self.change(case, strength)
         truth = changed.truth or self.truth
+        if changed.step is not None and changed.step is case.step and changed.loss is not case.loss:
+            step: Any = copy.copy(changed.step)  # a family's own step, which computes the loss
+            step.loss = changed.loss
+            changed = replace(changed, step=step)
         return replace(changed, fault=self.name, strength=strength, kind=self.kind, truth=truth, silent=self.silent)
 
 

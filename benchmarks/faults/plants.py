@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .case import Case, Strength
+from .losses_third import SUMMED
 from .plant import Collection, pick
 from .steps import InEval, ZeroSometimes
 from .surgery import (
@@ -200,6 +201,8 @@ def loss_summed(case: Case, strength: Strength) -> Case:
     case = reloaded(case, batch=case.loading.batch * pick(strength, 1, 3, 6))
     if "language" in case.traits:
         return replace(case, loss=summed_language_loss)
+    if "pixels" in case.traits or "dictionary" in case.traits:
+        return replace(case, loss=SUMMED[case.loss])
     if "binary" in case.traits:
         return replace(case, loss=nn.BCEWithLogitsLoss(reduction="sum"))
     kind = nn.MSELoss if "regression" in case.traits else nn.CrossEntropyLoss

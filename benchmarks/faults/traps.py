@@ -70,13 +70,13 @@ def large_rate_with_clipping(case: Case, strength: Strength) -> Case:
     return stepping(rebuilt(case, lr=10 * rate(case)), Clipped(case.loss, 0.1))
 
 
-@TRAPS.trap(needs="classes", without="language")
+@TRAPS.trap(needs="classes", without="language pixels dictionary")
 def label_smoothing(case: Case, strength: Strength) -> Case:
     """Cross-entropy with a label smoothing of 0.1."""
     return replace(case, loss=nn.CrossEntropyLoss(label_smoothing=0.1))
 
 
-@TRAPS.trap(needs="classes", without="language")
+@TRAPS.trap(needs="classes", without="language pixels")
 def class_imbalance(case: Case, strength: Strength) -> Case:
     """One class is four times as frequent as each of the others."""
     kept = (case.task.targets == 0) | (torch.rand(len(case.task.targets), generator=drawn(case)) < 0.25)
