@@ -29,10 +29,11 @@ bench: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps "loss-landscapes==3.0.6"  # the peer
 	for script in planes exactness training sampling memory startup connect temperature ensemble_module initialization monitor; do $(BIN)/python benchmarks/$$script.py || exit 1; done
 
-bench-doctor: $(READY)  # planted faults, half by half: about an hour of two cores
+bench-doctor: $(READY)  # planted faults, part by part: about an hour of two cores
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps "torchmortem==0.1.1"  # the peer
 	$(BIN)/python benchmarks/doctor.py --half development --compare
 	$(BIN)/python benchmarks/doctor.py --half held-out --compare
+	$(BIN)/python benchmarks/doctor.py --half third --compare
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
