@@ -111,15 +111,17 @@ class Chart:
             return True
         # A loss of no known form may fall without any answer getting better.
         known = bool(self.probe.task.form) or not quality_of(run) < threshold("not_learned")
+        constant = self.probe.task.constant
         # The first examples may be easier than the rest; to be below a constant's loss from the start is no success.
-        fell = run.end <= (1 - threshold("not_learned")) * run.start or _learned(self, run) >= threshold("trained")
+        share = (run.end - constant) / (run.start - constant) if run.start != constant else math.nan
+        fell = share <= 1 - threshold("not_learned") or _learned(self, run) >= threshold("trained")
         return known and fell and _learned(self, run) >= enough
 
     def _came_trained(self, run: Run, first: float) -> bool:
         """Whether the answers were good before, and not by luck: a network that was drawn has a constant's loss."""
         task = self.probe.task
         known = bool(task.form) and math.isfinite(task.baseline) and task.baseline > 0
-        return first >= threshold("trained") and not (known and run.start > 0.8 * task.baseline)
+        return first >= threshold("trained") and not (known and run.start - task.constant > 0.8 * task.baseline)
 
     def improves(self, run: Run) -> bool:
         """Whether a changed run learned; beside one that broke down, a beginning is enough."""
@@ -135,8 +137,9 @@ class Chart:
 def _exploded(chart: Chart, run: Run) -> bool:
     """Whether the loss ends far above where it began, whatever the answers are worth."""
     baseline = chart.probe.task.baseline
-    level = max(abs(run.start), baseline if math.isfinite(baseline) else 0.0)
-    return run.end > threshold("exploded") * level
+    constant = chart.probe.task.constant
+    level = max(abs(run.start - constant), baseline if math.isfinite(baseline) else 0.0)
+    return run.end - constant > threshold("exploded") * level
 
 
 def quality_of(run: Run | None) -> float:
@@ -159,7 +162,8 @@ def _learned(chart: Chart, run: Run | None) -> float:
     if run.stopped is not None:
         return -1.0
     baseline = chart.probe.task.baseline
-    before = baseline if math.isfinite(baseline) and baseline > 0 else run.start
+    constant = chart.probe.task.constant
+    before = baseline if math.isfinite(baseline) and baseline > 0 else run.start - constant
     if not (math.isfinite(before) and before != 0):
         return float("nan")
-    return (before - run.end) / abs(before)
+    return (before - (run.end - constant)) / abs(before)

@@ -14,7 +14,7 @@ from torch import Tensor
 from orograph.basics.errors import ModelError
 from orograph.diagnose.losses import parts_of
 from orograph.diagnose.patient import Copy
-from orograph.diagnose.task import Task
+from orograph.diagnose.task import Task, soft_labels
 from orograph.initialize.probing import probing
 from orograph.objective.criterion import IGNORED, classes_last
 
@@ -53,8 +53,12 @@ def _counting_of(gradient: Tensor | None, outputs: Tensor | None, batch: Any, ta
     targets = parts_of(batch)[1]
     rows = gradient.reshape(len(gradient), -1)
     without = float((rows == 0).all(1).float().mean()) if bool(rows.any()) and len(rows) >= 8 else math.nan
-    if task.kind != "classes" or not isinstance(targets, Tensor):
+    if not isinstance(targets, Tensor) or task.kind not in ("classes", "binary") or soft_labels(targets):
         return Counting({}, without=without)
+    if task.kind == "binary":
+        scores = outputs.detach().float().reshape(-1)
+        labels = targets.reshape(-1).long()
+        return _weighed(gradient.float().reshape(-1, 1), (scores.sigmoid() - labels)[:, None], labels, without)
     try:
         pull, labels = classes_last(gradient.float(), targets)
         logits, _ = classes_last(outputs.detach().float(), targets)
@@ -64,7 +68,11 @@ def _counting_of(gradient: Tensor | None, outputs: Tensor | None, batch: Any, ta
     pull, labels, logits = pull[kept], labels[kept], logits[kept]
     if not len(labels):
         return Counting({}, without=without)
-    entropic = logits.softmax(1) - F.one_hot(labels, logits.shape[1])
+    return _weighed(pull, logits.softmax(1) - F.one_hot(labels, logits.shape[1]), labels, without)
+
+
+def _weighed(pull: Tensor, entropic: Tensor, labels: Tensor, without: float) -> Counting:
+    """``pull`` is what the loss does to the outputs, ``entropic`` what cross-entropy would."""
     usual = entropic.norm(dim=1)
     if _cosine(pull, entropic) < 0.9:  # a loss that pulls another way weighs nothing that could be compared
         return Counting({}, without=without)

@@ -28,7 +28,9 @@ class Dependence:
     outputs. ``future``: the same for a position of a sequence when later tokens change. ``unused``: the share of the
     varying inputs (of positions, where inputs are tokens) that no output depends on. ``bent``: how far the features
     before the last weights are from a linear function of the inputs, over their spread. ``order``: how far outputs
-    change, but for their own order, when the places of a sequence change theirs.
+    change, but for their own order, when the places of a sequence change theirs. ``chance``: how far they change in
+    evaluation with the random numbers alone. ``entering``: mean, standard deviation and largest absolute value of what
+    the first layer with weights gets.
     """
 
     others: float = 0.0
@@ -36,20 +38,23 @@ class Dependence:
     unused: float = math.nan
     bent: float = math.nan
     order: float = math.nan
+    chance: float = math.nan
+    entering: tuple[float, float, float] = (math.nan, math.nan, math.nan)
 
 
 def dependence_of(made: Copy, inputs: Any, other: Any) -> Dependence:
-    """All five, for a network of one tensor; ``other`` are inputs like these. NaN (the first 0) where the network does
-    not let itself be asked."""
+    """All of them, for a network of one tensor; ``other`` are inputs like these. NaN (the first 0) where the network
+    does not let itself be asked."""
     if not isinstance(inputs, Tensor) or inputs.dim() == 0:
         return Dependence()
-    found = []
-    for ask in (_future, _unused, _bent, _order):
+    asked = {"future": _future, "unused": _unused, "bent": _bent, "order": _order, "chance": _chance}
+    found: dict[str, float] = {}
+    for name, ask in asked.items():
         try:
-            found.append(ask(made, inputs))
+            found[name] = ask(made, inputs)
         except Exception:  # a network that cannot take such inputs
-            found.append(math.nan)
-    return Dependence(_others(made, inputs, other), *found)
+            found[name] = math.nan
+    return Dependence(others=_others(made, inputs, other), entering=_entering(made, inputs), **found)
 
 
 def _others(made: Copy, inputs: Tensor, others: Any) -> float:
@@ -192,8 +197,40 @@ def _order(made: Copy, inputs: Tensor) -> float:
     return float((one.float() - other.float()).abs().mean()) / spread if spread > 0 else math.nan
 
 
-def _answer(made: Copy, inputs: Tensor) -> Tensor | None:
+def _chance(made: Copy, inputs: Tensor) -> float:
+    with probing(made.model, norm="running"), torch.no_grad():
+        one, other = _answer(made, inputs), _answer(made, inputs, seed=1)
+    if one is None or other is None or one.shape != other.shape:
+        return math.nan
+    spread = float(one.float().std(correction=0))
+    return float((one.float() - other.float()).abs().mean()) / spread if spread > 0 else math.nan
+
+
+def _entering(made: Copy, inputs: Tensor) -> tuple[float, float, float]:
+    seen: list[Tensor] = []
+
+    def note(module: nn.Module, args: Any) -> None:
+        if args and isinstance(args[0], Tensor) and args[0].is_floating_point():
+            seen.append(args[0].detach())
+
+    layers = {id(slot.layer): slot.layer for slot in slots_of(made.model) if slot.parts}
+    handles = [layer.register_forward_pre_hook(note) for layer in layers.values()]
+    try:
+        with probing(made.model), torch.no_grad():
+            _answer(made, inputs)
+    except Exception:  # a network that cannot take these inputs
+        return math.nan, math.nan, math.nan
+    finally:
+        for handle in handles:
+            handle.remove()
+    if not seen:
+        return math.nan, math.nan, math.nan
+    x = seen[0].float()
+    return float(x.mean()), float(x.std(correction=0)), float(x.abs().max())
+
+
+def _answer(made: Copy, inputs: Tensor, seed: int = 0) -> Tensor | None:
     """The outputs for some inputs; what is drawn inside is drawn alike each time."""
-    reseed(0, inputs.device.type)
+    reseed(seed, inputs.device.type)
     given = inputs if inputs.requires_grad else inputs.clone()  # a network may work in place
     return first_tensor(made.model(given))

@@ -90,6 +90,8 @@ def known(batches: Sequence[Any], task: Task, limit: int = 1500) -> Known:
     """Five nearest neighbours, left one out, of up to ``limit`` examples as the loader yields them."""
     if task.kind == "classes" and (pairs := _tokens(batches)) is not None:
         return _known_of_tokens(*pairs)
+    if task.kind == "classes":
+        batches = _patches(batches) or batches
     x, y = _rows(batches, limit)
     if x is None or y is None or len(x) < 50 or task.kind == "other":
         return Known()
@@ -98,6 +100,7 @@ def known(batches: Sequence[Any], task: Task, limit: int = 1500) -> Known:
     if task.kind == "numbers":
         near = _neighbours(x)
         y = y.reshape(len(y), -1).float()
+        y = y.argsort(0).argsort(0).float()  # ranks, as one wild target would be all of the variance
         guess = y[near].mean(1)
         total = float((y - y.mean(0)).square().sum())
         return Known(2 - float((guess - y).square().sum()) / total if total > 0 else math.nan, _surprise(guess, y))
@@ -139,6 +142,19 @@ def _of_tokens(x: Tensor, y: Tensor) -> Known:
     expected = votes / votes.sum(1, keepdim=True).clamp_min(1)
     whole = _surprise(expected, torch.nn.functional.one_hot(truth, kinds[1]).float())
     return Known(right / most, whole * math.sqrt((len(x) - half) / len(truth)))
+
+
+def _patches(batches: Sequence[Any]) -> list[tuple[Tensor, Tensor]] | None:
+    """For pictures with a label at each pixel: the neighbourhoods of some pixels, and these pixels' labels."""
+    pairs = _pairs(batches[:16])
+    if pairs is None or any(x.dim() != 4 or y.dim() != 3 or y.shape[1:] != x.shape[2:] for x, y in pairs):
+        return None
+    found, random = [], torch.Generator().manual_seed(0)
+    for x, y in pairs:
+        patches = torch.nn.functional.unfold(x.float().cpu(), 3, padding=1).transpose(1, 2).flatten(0, 1)
+        rows = torch.randint(len(patches), (100,), generator=random)
+        found.append((patches[rows], y.cpu().flatten()[rows]))
+    return found
 
 
 def _tokens(batches: Sequence[Any]) -> tuple[Tensor, Tensor] | None:

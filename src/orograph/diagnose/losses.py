@@ -72,6 +72,8 @@ class Loss:
 def _by_name(name: str, outputs: Tensor, targets: Tensor) -> Tensor:
     if name == "mse":
         return squared_error(outputs, targets).mean()
+    if name == "cross_entropy" and targets.is_floating_point() and targets.shape == outputs.shape:
+        return nn.functional.cross_entropy(outputs.float() if outputs.dtype != torch.float64 else outputs, targets)
     logits, labels = classes_last(outputs, targets)
     wide = logits if logits.dtype == torch.float64 else logits.float()
     try:

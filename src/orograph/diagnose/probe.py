@@ -16,6 +16,7 @@ from torch import Tensor
 from orograph.basics.errors import ModelError, in_a_line
 from orograph.basics.seeds import reseed
 from orograph.data.structure import batch_length, leaves
+from orograph.diagnose.affine import affine
 from orograph.diagnose.batches import only_tensor, with_targets
 from orograph.diagnose.counting import Counting, breaks, counting_of
 from orograph.diagnose.dependence import Dependence, dependence_of
@@ -23,8 +24,10 @@ from orograph.diagnose.hidden import hidden
 from orograph.diagnose.inputs_and_targets import Known, batch_entropy, batch_variance, known, repetitions
 from orograph.diagnose.losses import parts_of
 from orograph.diagnose.patient import Copy
+from orograph.diagnose.probe_tensors import dense as dense
+from orograph.diagnose.slopes import beside, slopes
 from orograph.diagnose.task import Task, task_of
-from orograph.diagnose.watching import first_tensor, reading_of, watching
+from orograph.diagnose.watching import Watch, first_tensor, reading_of, watching
 from orograph.initialize.parts import parts_of as kernels_of
 from orograph.initialize.probing import probing
 from orograph.initialize.slots import slots_of
@@ -42,6 +45,7 @@ class Inputs:
     bad_batch: int = -1
     between: float = float("nan")  # standard deviation over examples, over that of all numbers
     uneven: float = 1.0  # the largest standard deviation of a column over the tenth smallest, of (n, columns)
+    blank: float = 0.0  # the share of examples of which all numbers are the same
     table: bool = False  # all inputs are (n, columns)
     integral: bool = False
     same_token: float = 0.0  # the share of the most frequent one, where inputs are tokens
@@ -68,6 +72,9 @@ class Probe:
     given: Tensor | None = None  # what the network got, where that is one tensor
     depends: Dependence = field(default_factory=Dependence)
     counts: Counting = field(default_factory=lambda: Counting({}))
+    beside: float = float("nan")  # how large gradients are that do not come by way of the outputs, over those that do
+    after_last: float = float("nan")  # the outputs over those of the last weights, where they are a multiple of them
+    slopes: dict[str, float] = field(default_factory=dict)
     error: str = ""
     known: Known = field(default_factory=Known)
     batch_entropy: float = float("nan")  # how mixed the targets of a batch are, 1 as if drawn at random
@@ -89,7 +96,7 @@ def look_at(made: Copy, batches: Sequence[Any], epoch: int = 0) -> Probe:
             if pulled is not None and pulled.requires_grad and not pulled.is_leaf:
                 pulled.retain_grad()
             try:
-                loss.backward()  # type: ignore[no-untyped-call]
+                loss.backward(retain_graph=pulled is not None)  # type: ignore[no-untyped-call]
             except RuntimeError as error:
                 raise ModelError(f"backward() fails: {str(error).splitlines()[0]}") from error
     pull = None if pulled is None or pulled.is_leaf else pulled.grad
@@ -98,10 +105,20 @@ def look_at(made: Copy, batches: Sequence[Any], epoch: int = 0) -> Probe:
         task = Task("other")
     else:
         task = task_of(watch.outputs, batch, value, batches, _forms_elsewhere(made, batches))
+    aside = math.nan
+    if pull is not None and pulled is not None and isinstance(watch.outputs, Tensor):
+        whole = {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
+        aside = beside(whole, pulled, pull, dict(model.named_parameters()))
+    if not aside > 0.02:
+        task = affine(made, batch, task)
     examples = batch_length(batch)
     layers = [reading_of(one, examples) for one in watch.readings]
     ran = {one.layer.split("#")[0] for one in watch.readings}
-    probe = Probe(task, value, first_tensor(watch.outputs), layers, _parameters(model), inputs, detached=detached)
+    outputs = first_tensor(watch.outputs)
+    probe = Probe(task, value, None if outputs is None else outputs.detach(), layers, _parameters(model), inputs,
+                  detached=detached)  # fmt: skip
+    probe.beside, probe.after_last = aside, _after_last(watch, model, outputs)
+    probe.slopes = {} if detached else slopes(made, batch)
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
@@ -127,6 +144,20 @@ def look_at(made: Copy, batches: Sequence[Any], epoch: int = 0) -> Probe:
     elif task.kind == "numbers":
         probe.batch_entropy = batch_variance(batches)
     return probe
+
+
+def _after_last(watch: Watch, model: Any, outputs: Tensor | None) -> float:
+    """The factor between the outputs of the last layer with weights and the network's; NaN for any other relation."""
+    modules = dict(model.named_modules())
+    kernels = [one for one in watch.readings
+               if any(p.dim() > 1 for p in modules[one.layer.split("#")[0]].parameters(recurse=False))
+               ] if all(one.layer.split("#")[0] in modules for one in watch.readings) else []  # fmt: skip
+    if outputs is None or not kernels or kernels[-1].output.numel() != outputs.numel():
+        return float("nan")
+    last, whole = kernels[-1].output.double().reshape(-1), outputs.detach().double().reshape(-1)
+    size = float(last @ last)
+    factor = float(last @ whole) / size if size > 0 else float("nan")
+    return factor if float((whole - factor * last).norm()) <= 1e-4 * float(whole.norm()) else float("nan")
 
 
 def _ignores_targets(made: Copy, batch: Any) -> bool:
@@ -200,6 +231,8 @@ def inputs_of_batches(batches: Sequence[Any]) -> Inputs:
         if rows and all(row.shape[1] == rows[0].shape[1] for row in rows):
             every = torch.cat(rows)
             whole = float(every.std(correction=0))
+            if every.shape[1] > 1:
+                found.blank = float((every.std(1, correction=0) == 0).float().mean())
             found.table = all(isinstance(x := parts_of(b)[0], Tensor) and x.dim() == 2 for b in batches)
             if found.table:
                 spreads = every.std(0, correction=0)
@@ -232,12 +265,6 @@ def _run(made: Copy, batch: Any) -> Tensor:
     finally:
         for handle in handles:
             handle.remove()
-
-
-def dense(tensor: Tensor) -> Tensor:
-    """A sparse gradient as an ordinary tensor, complex numbers as pairs of real ones."""
-    tensor = tensor.to_dense() if tensor.is_sparse else tensor
-    return torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor
 
 
 def _parameters(model: Any) -> list[ParameterReading]:

@@ -167,7 +167,7 @@ class Proving:
         halved = chart.trains and not id.startswith("O") and gain >= 0.05 and 1 - after <= 0.5 * (1 - before)
         # Where answers were good by luck before anything was learned, the loss tells.
         user = chart.run
-        lower = bool(chart.probe.task.form) and user is not None and not chart.trains and run.end <= 0.6 * user.end
+        lower = bool(chart.probe.task.form) and user is not None and not chart.trains and _lower(chart, run, user, 0.6)
         outcome: Outcome = "no effect"
         if (gain >= threshold("proof_gain") or halved or (lower and gain >= 0)) and chart.improves(run):
             outcome = "verified"
@@ -187,9 +187,9 @@ class Proving:
     def _by_loss(self, run: Run, trial: Trial) -> Trial:
         """Of what is a fault in any case: where answers are good already, a loss of half is an effect too."""
         user = self.chart.run
-        if user is None or user.stopped is not None or run.stopped is not None or not user.end > 0:
+        if user is None or user.stopped is not None or run.stopped is not None:
             return trial
-        if run.end > threshold("proof_loss") * user.end:
+        if not _lower(self.chart, run, user, threshold("proof_loss")):
             return trial
         return Trial("verified", "loss on the first examples", user.end, run.end, self.steps)
 
@@ -271,6 +271,12 @@ def _cured(id: str, what: str, edit: Edit, certain: bool) -> Suspicion:
         edit=edit,
         needs="proof",
     )
+
+
+def _lower(chart: Chart, run: Run, user: Run, share: float) -> bool:
+    """Whether a run's loss is at most this share of the user's, less what the loss adds to both."""
+    constant = chart.probe.task.constant
+    return user.end - constant > 0 and run.end - constant <= share * (user.end - constant)
 
 
 def _alarming(one: Suspicion) -> bool:

@@ -31,6 +31,8 @@ class Run:
     given: list[float] = field(default_factory=list)
     cosine: list[float] = field(default_factory=list)
     taken: list[int] = field(default_factory=list)
+    stale: list[float] = field(default_factory=list)  # cosine of what is not fresh with what was given before
+    meddled: list[float] = field(default_factory=list)  # share of the numbers that changed between two steps
     lost: dict[str, int] = field(default_factory=dict)  # first steps in which a gradient came and was gone
     glances: list[Glance] = field(default_factory=list)
     updates: dict[str, list[float]] = field(default_factory=dict)

@@ -51,6 +51,8 @@ class Recorder:
         self._before: list[tuple[Tensor, Tensor]] = []
         self._last: list[tuple[Tensor, Tensor]] = []
         self._expected: dict[int, Tensor] = {}
+        self._given: dict[int, Tensor] = {}
+        self._left: list[tuple[Tensor, Tensor]] = []
         self._row = [0.0, 0.0, float("nan"), 0.0]
         self._handles: list[Any] = [p.register_hook(self._careful(self._arrived(p))) for p in self._trained]  # type: ignore[no-untyped-call]
         self._handles.append(made.optimizer.register_step_pre_hook(self._careful(self._stepping)))
@@ -113,6 +115,15 @@ class Recorder:
         pairs = [(dense(p.grad), self._fresh[id(p)]) for p in owned
                  if id(p) in self._whole and p.grad is not None and id(p) in self._fresh]  # fmt: skip
         self._row[2] = _cosine(pairs)
+        rest = [(given - fresh_one, self._given[key]) for key, given, fresh_one in
+                ((id(p), dense(p.grad), self._fresh[id(p)]) for p in owned
+                 if id(p) in self._whole and p.grad is not None and id(p) in self._fresh)
+                if key in self._given and self._given[key].shape == given.shape]  # fmt: skip
+        self.run.stale.append(_cosine(rest))
+        self._given = {id(p): dense(p.grad).clone() for p in owned if id(p) in self._whole and p.grad is not None}
+        if self._left:
+            other = sum(p.numel() for p, left in self._left if not torch.equal(p.detach(), left))
+            self.run.meddled.append(other / max(sum(p.numel() for p, _ in self._left), 1))
         if len(self.run.losses) < _LOOKED_FOR_LOST:
             for p in owned:
                 fresh_one = self._fresh.get(id(p))
@@ -146,6 +157,7 @@ class Recorder:
                 self.run.overflown = self.run.overflown or name
             self.run.updates.setdefault(name, []).append(moved / size if size > 0 else float("nan"))
         self._after = {id(p): _size(p) for p, _ in self._before}
+        self._left = [(p, p.detach().clone()) for p, _ in self._before if id(p) in self._whole]
         self._last, self._before = self._before, []
         self._fresh = {}
         self.run.lr.append(max((float(g["lr"]) for g in optimizer.param_groups), default=float("nan")))

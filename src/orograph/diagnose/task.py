@@ -29,7 +29,8 @@ class Task:
     """A kind of task, and how the loss compares with what is usual for it.
 
     ``form`` is the formula that the loss agrees with ("" for none); ``times`` the loss over that formula's mean;
-    ``baseline`` the loss of the best answer that ignores the input, in the user's own units (NaN where unknown);
+    ``baseline`` the loss of the best answer that ignores the input, in the user's own units (NaN where unknown), less
+    the ``constant`` that the loss adds;
     ``entropy`` that of the labels in nats; ``shares`` of the classes, or () for other tasks.
     """
 
@@ -46,6 +47,7 @@ class Task:
     target_shape: tuple[int, ...] = ()
     notes: dict[str, float] = field(default_factory=dict)
     matches: tuple[str, ...] = ()  # every formula that would do
+    constant: float = 0.0  # what the loss adds to ``times`` the formula
 
     @property
     def words(self) -> str:
@@ -66,6 +68,8 @@ def task_of(
     if scores is None:
         return Task("other")
     scores = scores.detach().float()
+    if isinstance(targets, Tensor) and soft_labels(targets) and scores.shape == targets.shape:
+        return _soft(scores, targets.float(), _Matching(loss, allowed), batches)
     if targets is None or not isinstance(targets, Tensor):
         return Task("other", output_shape=tuple(scores.shape))
     shapes: dict[str, Any] = {"output_shape": tuple(scores.shape), "target_shape": tuple(targets.shape)}
@@ -83,6 +87,13 @@ def task_of(
     return Task("other", **shapes)
 
 
+def soft_labels(targets: Tensor) -> bool:
+    """Whether targets are (n, classes) probabilities, and not mere marks of 0 and 1."""
+    if targets.dim() != 2 or targets.shape[1] < 2 or not targets.is_floating_point():
+        return False
+    return bool((targets >= 0).all()) and bool(((targets.sum(1) - 1).abs() < 1e-4).all())
+
+
 def flat_outputs(outputs: Any, batch: Any, kind: Kind) -> Tensor | None:
     """(samples, outputs) of a batch; positions of a sequence count as samples where classes are told apart."""
     scores = first_tensor(outputs)
@@ -90,6 +101,8 @@ def flat_outputs(outputs: Any, batch: Any, kind: Kind) -> Tensor | None:
         return None
     scores = scores.detach().float()
     targets = parts_of(batch)[1]
+    if kind == "classes" and isinstance(targets, Tensor) and soft_labels(targets):
+        return scores
     if kind == "classes" and isinstance(targets, Tensor):
         logits, labels = classes_last(scores, targets)
         return logits[labels != IGNORED]
@@ -100,6 +113,7 @@ def flat_targets(batch: Any, kind: Kind) -> Tensor:
     """The targets of :func:`flat_outputs`' samples: (samples,) labels, or numbers as they are."""
     targets: Tensor = parts_of(batch)[1]
     if kind == "classes":
+        targets = targets.argmax(1) if soft_labels(targets) else targets
         flat: Tensor = targets.reshape(-1)
         return flat[flat != IGNORED]
     return targets.float().reshape(len(targets), -1)
@@ -107,7 +121,8 @@ def flat_targets(batch: Any, kind: Kind) -> Tensor:
 
 def labels_of_batches(batches: Sequence[Any]) -> Tensor:
     """All labels that count, flat; empty where there are none."""
-    found = [t.reshape(-1) for b in batches if isinstance(t := parts_of(b)[1], Tensor)]
+    found = [(t.argmax(1) if soft_labels(t) else t).reshape(-1) for b in batches
+             if isinstance(t := parts_of(b)[1], Tensor)]  # fmt: skip
     labels = torch.cat(found) if found else torch.empty(0)
     return labels[labels != IGNORED]
 
@@ -138,6 +153,22 @@ class _Matching:
         """The formula and its factor; none where no formula holds on both batches."""
         usable = ((name, times) for name, times in self.found.items() if self._allowed is None or name in self._allowed)
         return next(usable, ("", float("nan")))
+
+
+def _soft(scores: Tensor, targets: Tensor, matching: _Matching, batches: Sequence[Any]) -> Task:
+    """Classes of which targets give the probabilities, as mixed examples have them; one of 0 and 1 is one of them."""
+    matching({"cross-entropy": F.cross_entropy(scores, targets), "squared error": (scores - targets).square().mean()},
+             (len(targets),))  # fmt: skip
+    form, times = matching.first
+    labels = labels_of_batches(batches).long()
+    shares = torch.bincount(labels, minlength=scores.shape[1]).double() / max(len(labels), 1)
+    entropy = float(-(shares[shares > 0] * shares[shares > 0].log()).sum())
+    spread = float(targets.std(0, correction=0).square().mean())
+    baseline = {"cross-entropy": entropy, "squared error": spread}.get(form, float("nan"))
+    return Task(
+        "classes", form, times, scores.shape[1], baseline * times, entropy, tuple(shares.tolist()),
+        matches=matching.names, output_shape=tuple(scores.shape), target_shape=tuple(targets.shape),
+    )  # fmt: skip
 
 
 def _classes(

@@ -17,6 +17,7 @@ from orograph.diagnose.edits.network import bent as bent
 from orograph.diagnose.edits.network import dropout as dropout
 from orograph.diagnose.edits.network import gains as gains
 from orograph.diagnose.edits.network import numbers_again as numbers_again
+from orograph.diagnose.edits.network import outputs_times as outputs_times
 from orograph.diagnose.edits.network import quiet_layers as quiet_layers
 from orograph.diagnose.edits.network import rectified as rectified
 from orograph.diagnose.edits.network import redrawn as redrawn

@@ -145,6 +145,19 @@ def _rectified(module: nn.Module, args: Any, output: Any) -> Any:
     return output.relu() if isinstance(output, Tensor) else output
 
 
+def outputs_times(factor: float) -> Edit:
+    """The network's outputs times a number."""
+
+    def change(made: Copy) -> None:
+        made.handles.append(
+            made.model.register_forward_hook(
+                lambda module, args, output: output * factor if isinstance(output, Tensor) else output
+            )
+        )
+
+    return Edit(f"outputs x {factor:.3g}", change)
+
+
 def dropout(share: float) -> Edit:
     """Set the share of all dropout layers."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Iterator
 
 from orograph.diagnose import edits
@@ -16,6 +17,8 @@ def counting(chart: Chart) -> Iterator[Suspicion]:
     yield from _one_class(chart)
     yield from _few(chart)
     yield from _breaking(chart)
+    yield from _aside(chart)
+    yield from _divided(chart)
 
 
 def usual_loss(chart: Chart) -> Edit | None:
@@ -33,7 +36,13 @@ def usual_loss(chart: Chart) -> Edit | None:
 def _one_class(chart: Chart) -> Iterator[Suspicion]:
     counts, task = chart.probe.counts, chart.probe.task
     of_logits = not task.form.startswith("cross-entropy of") and not task.form.startswith(("negative", "log"))
-    if task.kind != "classes" or not of_logits or len(counts.weights) < 2 or not counts.by_class:
+    if (
+        task.kind not in ("classes", "binary")
+        or not of_logits
+        or "of prob" in task.form
+        or len(counts.weights) < 2
+        or not counts.by_class
+    ):
         return
     alone = counts.first > threshold("one_class_pulls") and counts.first_share < 0.7
     left = [label for label, weight in counts.weights.items() if weight < threshold("class_left_out")]
@@ -103,3 +112,55 @@ def _breaking(chart: Chart) -> Iterator[Suspicion]:
             limits="outputs that cannot become so large",
             edit=usual_loss(chart),
         )
+
+
+def _aside(chart: Chart) -> Iterator[Suspicion]:
+    share = chart.probe.beside
+    if not (math.isfinite(share) and share > threshold("beside")):
+        return
+    task = chart.probe.task
+    plain = edits.cross_entropy if task.kind == "classes" else edits.binary_cross_entropy
+    yield Suspicion(
+        "L15",
+        "a term of the weights outweighs the outputs in the loss",
+        "critical",
+        0.9,
+        f"gradients that do not come by way of the outputs are {share:.3g} times those that do: a penalty on weights "
+        "or activations is far too large",
+        "lower the factor of the penalty until it is a hundredth of the loss, or use weight_decay",
+        "loss = criterion(outputs, targets) + 1e-5 * penalty",
+        stage=1,
+        evidence=(Evidence("gradient of other terms over the outputs'", share, threshold("beside"), "below 0.05"),),
+        explains=("O05", "I02", "O00", "L00", "O01", "I01", "A00", "O02", "I00", "L04"),
+        limits="a loss of several outputs",
+        edit=edits.other_loss("squared error of pairs", edits.squared_error_of_pairs)
+        if task.kind == "numbers"
+        else edits.other_loss("the usual loss alone", plain),
+        needs="nothing" if share > 10 * threshold("beside") else "proof",
+    )
+
+
+def _divided(chart: Chart) -> Iterator[Suspicion]:
+    """A mean that was divided by the size of the batch, or of the data, once more; of which Adam takes no notice."""
+    task, run, optimizer = chart.probe.task, chart.run, chart.patient.optimizer
+    if not task.form or not math.isfinite(task.times) or optimizer is None or "betas" in optimizer.param_groups[0]:
+        return
+    often = run is None or not run.taken or statistics.median(run.taken) >= 1  # else it adds up gradients
+    if not (0 < task.times < 0.1 and often):
+        return
+    yield Suspicion(
+        "L03",
+        f"the loss is a {1 / task.times:.0f}th of its mean",
+        "warning",
+        0.85,
+        "it was divided by the size of the batch, or of the data, after a mean was taken: gradients, and steps, are as "
+        "much smaller",
+        "take the mean once",
+        "criterion = nn.CrossEntropyLoss()        # its mean, and no division after it",
+        stage=1,
+        evidence=(Evidence("loss over its mean form", task.times, 0.1, "1"),),
+        explains=("O02", "O00", "I01"),
+        limits="a learning rate that was chosen for it",
+        edit=edits.scaled_loss(1 / task.times),
+        needs="nothing" if task.times < 1 / 24 else "proof",
+    )

@@ -29,6 +29,19 @@ def data(chart: Chart) -> Iterator[Suspicion]:
             explains=("O01", "O03", "O08", "O00"),
             edit=edits.repaired(),
         )
+    if inputs.blank > threshold("blank"):
+        yield Suspicion(
+            "D03",
+            "many inputs are blank",
+            "critical" if inputs.blank > 0.9 else "warning",
+            0.9,
+            f"in {inputs.blank:.0%} of the examples all numbers are the same: files that could not be read, a crop "
+            "beside the picture, or values that were clamped away",
+            "look at these examples, and at what reads and changes them",
+            "print((x.flatten(1).std(1) == 0).float().mean())",
+            evidence=(Evidence("share of examples without any contrast", inputs.blank, threshold("blank"), "0"),),
+            explains=("D05", "I01", "O00", "D02", "D09", "A00", "I06", "D10"),
+        )
     if inputs.same_token > threshold("same_token"):
         yield Suspicion(
             "D03",
@@ -100,7 +113,9 @@ def _scale(chart: Chart) -> Iterator[Suspicion]:
     large = inputs.largest > threshold("input_largest") or offset > threshold("input_offset")
     tiny = inputs.std < threshold("input_tiny")
     uneven = inputs.uneven > threshold("uneven_columns")
-    if not (large or tiny or uneven):
+    mean, std, largest = chart.probe.depends.entering
+    inside = 0.2 < std < 5 and abs(mean) < threshold("input_offset") * std and largest < threshold("input_largest")
+    if not (large or tiny or uneven) or (inside and not uneven):  # a network may standardise them by itself
         return
     whole = ("the training set's mean and standard deviation", f"x = (x - {inputs.mean:.4g}) / {inputs.std:.4g}",
              edits.standardised(inputs.mean, max(inputs.std, 1e-12)))  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -26,6 +27,10 @@ def function(chart: Chart) -> Iterator[Suspicion]:
     yield from _unused(chart)
     yield from _linear(chart)
     yield from _order(chart)
+    yield from _chance(chart)
+    yield from _narrow(chart)
+    yield from _softmax_inside(chart)
+    yield from _scaled(chart)
     yield from _end(chart)
 
 
@@ -160,6 +165,103 @@ def _order(chart: Chart) -> Iterator[Suspicion]:
             evidence=(Evidence("change of outputs with the order, over their spread", order, threshold("linear")),),
             explains=("O00", "A00"),
             limits="sets, whose order means nothing",
+        )
+
+
+def _chance(chart: Chart) -> Iterator[Suspicion]:
+    chance = chart.probe.depends.chance
+    inputs, targets = parts_of(chart.patient.batches[0])
+    itself = isinstance(targets, Tensor) and isinstance(inputs, Tensor) and targets.numel() == inputs.numel()
+    if math.isfinite(chance) and chance > threshold("chance"):
+        yield Suspicion(
+            "W23",
+            "the network is random in evaluation mode",
+            "question" if itself or chart.probe.task.kind == "other" else "warning",
+            0.85,
+            f"two passes in evaluation differ by {chance:.2g} of the outputs' spread: dropout that is never off, "
+            "or layers that are made anew in forward()",
+            "give functional dropout its flag, make layers in __init__, draw noise in training only",
+            "x = F.dropout(x, 0.5, training=self.training)      # or nn.Dropout(0.5) in __init__",
+            stage=1,
+            evidence=(Evidence("change with random numbers alone, over the spread", chance, threshold("chance"), "0"),),
+            explains=("A00", "O00", "I01"),
+            limits="networks that draw samples on purpose",
+        )
+
+
+def _narrow(chart: Chart) -> Iterator[Suspicion]:
+    """A hidden layer of one or two units that everything has to pass, before a wider one."""
+    layers = {name: m for name, m in chart.patient.model.named_modules() if isinstance(m, nn.Linear)}
+    ran = [layers[one.layer] for one in chart.probe.layers if one.layer in layers]  # each the first time
+    names = {id(m): name for name, m in layers.items()}
+    inputs, targets = parts_of(chart.patient.batches[0])
+    itself = isinstance(targets, Tensor) and isinstance(inputs, Tensor) and targets.numel() == inputs.numel()
+    for one, other in pairwise(ran):
+        width = one.out_features
+        if width > 2 or other.in_features != width or one.in_features < 4 * width or itself:
+            continue
+        if other.out_features < 4 * width:
+            continue
+        yield Suspicion(
+            "A06",
+            f"a hidden layer of {width} unit{'s' if width > 1 else ''}",
+            "warning",
+            0.75,
+            f"all that the network knows of an example has to pass {names[id(one)]}, which has {width}",
+            "make it wider: as many units as the layers around it",
+            f"nn.Linear({one.in_features}, {one.in_features})",
+            where=names[id(one)],
+            stage=1,
+            evidence=(Evidence("units", width, 2, "16 or more"),),
+            explains=("O00", "A00", "I01", "I04", "I06", "I00"),
+            limits="a layer to be drawn, or a task of one number",
+        )
+        return
+
+
+def _softmax_inside(chart: Chart) -> Iterator[Suspicion]:
+    layers = chart.probe.layers
+    modules = dict(chart.patient.model.named_modules())
+    last = last_layer(chart)
+    found = [
+        one.layer.split("#")[0]
+        for one in layers
+        if one.kind == "Softmax" and one is not last and isinstance(modules.get(one.layer.split("#")[0]), nn.Softmax)
+    ]
+    found = [name for name in found if not any(word in name.lower() for word in ("att", "gate", "rout", "pool"))]
+    if found:
+        yield Suspicion(
+            "A07",
+            "a softmax between hidden layers",
+            "warning",
+            0.8,
+            f"{found[0]} divides one among all units, so that hardly any signal and gradient pass",
+            "use ReLU between layers; softmax is for the outputs, and within the loss",
+            "nn.ReLU()",
+            where=found[0],
+            stage=1,
+            explains=("I01", "I06", "O02", "O00", "A00", "I00", "O01"),
+            edit=edits.stripped(found, "without the softmax between layers"),
+            needs="proof",
+        )
+
+
+def _scaled(chart: Chart) -> Iterator[Suspicion]:
+    factor = chart.probe.after_last
+    if math.isfinite(factor) and 0 < abs(factor) < threshold("after_last"):
+        yield Suspicion(
+            "L14",
+            f"the outputs are divided by {1 / factor:.3g} after the last layer",
+            "warning",
+            0.8,
+            "a temperature or scale after the last weights makes answers, and all gradients, as much smaller",
+            "leave logits as they are; a temperature is for probabilities after training",
+            "return self.head(h)",
+            stage=1,
+            evidence=(Evidence("outputs over those of the last weights", factor, threshold("after_last"), "1"),),
+            explains=("I01", "O02", "O00", "I06", "L01"),
+            limits="a parametrisation that counts on it (muP)",
+            edit=edits.outputs_times(1 / factor),
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 from orograph.diagnose import edits
@@ -133,9 +134,9 @@ def _options(chart: Chart, run: Run) -> Iterator[Suspicion]:
             f"{name}={value}",
             stage=2,
             evidence=(Evidence(name, momentum, 0.97, "0.9"),),
-            explains=("O01", "O02", "O00"),
+            explains=("O01", "O02", "O00", "O03"),
             edit=edits.option(name, value),
-            needs="proof",
+            needs="nothing" if momentum > 0.995 else "proof",
         )
     if "betas" in group and group["betas"][1] < group["betas"][0]:
         yield Suspicion(
@@ -149,7 +150,6 @@ def _options(chart: Chart, run: Run) -> Iterator[Suspicion]:
             stage=2,
             explains=("O01", "O02", "O00"),
             edit=edits.option("betas", (0.9, 0.999)),
-            needs="proof",
         )
     if float(group.get("eps", 0.0)) > 1e-3 and "betas" in group:
         yield Suspicion(
@@ -167,6 +167,7 @@ def _options(chart: Chart, run: Run) -> Iterator[Suspicion]:
             needs="proof",
         )
     known = [rate for rate in run.lr if math.isfinite(rate)]
+    yield from _growing(known)
     if len(known) > 10 and known[0] > 0 and known[-1] < 0.02 * max(known) and known.index(max(known)) < len(known) / 2:
         yield Suspicion(
             "O10",
@@ -181,6 +182,29 @@ def _options(chart: Chart, run: Run) -> Iterator[Suspicion]:
             explains=("O02", "O00"),
             edit=edits.ordinary_step(),
             needs="nothing" if len(known) <= 60 or known[len(known) // 3] < 0.02 * max(known) else "proof",
+        )
+
+
+def _growing(rates: list[float]) -> Iterator[Suspicion]:
+    """A rate that is multiplied in every step. A warm-up adds to it, or bends down."""
+    if len(rates) < 20 or min(rates) <= 0 or rates[-1] < 2 * rates[0]:
+        return
+    ratios = [after / before for before, after in pairwise(rates)]
+    if min(ratios) > 1.005 and max(ratios) - min(ratios) < 0.02 * (max(ratios) - 1) + 1e-4:
+        yield Suspicion(
+            "O11",
+            "the learning rate grows without end",
+            "critical",
+            0.9,
+            f"in every step it is multiplied by {statistics.median(ratios):.3g}: from {rates[0]:.3g} to "
+            f"{rates[-1]:.3g} in {len(rates)} steps",
+            "look at the schedule's factor and its sign; it should be below 1",
+            "torch.optim.lr_scheduler.ExponentialLR(optimizer, gamma=0.99)",
+            stage=2,
+            evidence=(Evidence("factor of a step", statistics.median(ratios), 1.0, "1, or a little below"),),
+            explains=("O01", "O03", "A05", "O00", "W00", "I06"),
+            limits="a test of learning rates",
+            edit=edits.ordinary_step(),
         )
 
 

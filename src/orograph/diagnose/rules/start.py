@@ -204,12 +204,15 @@ def _scale(chart: Chart, slots: list[Slot]) -> Iterator[Suspicion]:
                 needs="harm",
             )
         )
-    start = chart.probe.loss
+    start = chart.probe.loss - task.constant
     baseline = task.baseline
     if task.kind == "classes" and math.isfinite(task.entropy):  # few classes in use are no reason for a high loss
         baseline = math.log(max(task.classes, 2)) * (task.times if math.isfinite(task.times) else 1.0)
     scale = run.glances[0].scale if run is not None and run.glances else float("nan")
-    high = math.isfinite(baseline) and baseline > 0 and start > threshold("loss_explodes") * baseline
+    # Of a loss of no known form nobody knows what a constant answer costs.
+    high = (
+        bool(task.form) and math.isfinite(baseline) and baseline > 0 and start > threshold("loss_explodes") * baseline
+    )
     wide = math.isfinite(scale) and scale > 10 * reference
     if (high or wide or not math.isfinite(start)) and not (task.kind == "numbers" and not wide):
         yield Suspicion(

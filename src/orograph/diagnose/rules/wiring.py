@@ -25,6 +25,7 @@ def wiring(chart: Chart) -> Iterator[Suspicion]:
     yield from outside(chart)
     yield from frozen(chart)
     yield from _gradients(chart)
+    yield from _reversed(chart)
     if chart.run is not None and chart.run.error:
         yield Suspicion(
             "W14",
@@ -126,7 +127,11 @@ def frozen(chart: Chart) -> Iterator[Suspicion]:
         yield Suspicion(
             "W03",
             "layers are frozen at random initial values",
-            "critical" if share > threshold("frozen_share") else "warning",
+            "question"
+            if all(isinstance(slot.layer, nn.Embedding) for slot in random)  # trained ones may look as if drawn
+            else "critical"
+            if share > threshold("frozen_share")
+            else "warning",
             0.9,
             f"{_names([slot.name for slot in random])} cannot change, and look as they were drawn",
             "unfreeze them, or load trained weights before freezing",
@@ -162,6 +167,7 @@ def _gradients(chart: Chart) -> Iterator[Suspicion]:
         )
         return
     missing = [name for name in probe.no_gradient if run is None or not run.losses or name in run.missing]
+    missing += _zeros(chart)
     if not missing:
         return
     sizes = {name: p.numel() for name, p in chart.patient.model.named_parameters()}
@@ -171,7 +177,8 @@ def _gradients(chart: Chart) -> Iterator[Suspicion]:
         f"no gradient reaches {counted(len(missing), 'parameter')}",
         "critical" if share > 0.05 else "warning",
         0.95,
-        f"{_names(missing)} took part in the forward pass, and backward() left no gradient: the graph is cut after it",
+        f"{_names(missing)} took part in the forward pass, and backward() left no gradient, or nothing but zeros: the "
+        "graph is cut after it",
         "find the cut between these layers and the loss: detach(), .data, no_grad(), item(), argmax or rounding",
         "h = self.body(x)            # not self.body(x).detach()\nreturn self.head(h)",
         where=missing[-1],
@@ -181,6 +188,45 @@ def _gradients(chart: Chart) -> Iterator[Suspicion]:
         limits="layers whose outputs are not meant to count",
         edit=edits.attached(),
     )
+
+
+def _zeros(chart: Chart) -> list[str]:
+    """Parameters whose gradients are exactly zero in every step, where neither weights nor units say why."""
+    run, probe = chart.run, chart.probe
+    if run is None or len(run.losses) < 10 or run.stopped is not None:
+        return []
+    if probe.depends.unused > threshold("unused_inputs"):  # what does not reach the outputs gets no gradient
+        return []
+    asleep = any(one.dead > threshold("dead_units") or one.saturated > threshold("dead_units") or one.std == 0
+                 for one in probe.layers[:-1])  # fmt: skip
+    empty = any(p.norm == 0 and math.isfinite(p.he_ratio) for p in probe.parameters)
+    numbers = {name: p.numel() for name, p in chart.patient.model.named_parameters()}
+    found = [name for name in probe.zero_gradient if name in run.silent]
+    share = sum(numbers[name] for name in found) / max(sum(numbers.values()), 1)
+    return [] if asleep or empty or share < 0.05 else found
+
+
+def _reversed(chart: Chart) -> Iterator[Suspicion]:
+    found = chart.probe.slopes
+    wrong = {name: ratio for name, ratio in found.items() if ratio < -0.3}
+    if len(wrong) >= 2 or (wrong and len(wrong) == len(found)):
+        name = min(wrong, key=lambda one: wrong[one])
+        yield Suspicion(
+            "W22",
+            "gradients point the wrong way",
+            "critical",
+            0.9,
+            f"along the gradient of {name} the loss falls where it should rise: something between there and the loss "
+            "turns gradients round",
+            "look for a gradient reversal, a hook, or a backward() of your own with a wrong sign",
+            "class Mine(torch.autograd.Function): …      # torch.autograd.gradcheck(Mine.apply, inputs)",
+            where=name,
+            stage=1,
+            evidence=tuple(Evidence(f"measured over promised change along {one}", ratio, -0.3, "1")
+                           for one, ratio in list(wrong.items())[:3]),
+            explains=("O00", "A00", "O01", "L04", "O02", "I00", "O03"),
+            limits="adversarial layers on purpose",
+        )  # fmt: skip
 
 
 def _step(chart: Chart) -> Iterator[Suspicion]:
@@ -267,6 +313,7 @@ def _step(chart: Chart) -> Iterator[Suspicion]:
             edit=edits.ordinary_step(),
         )
         return
+    yield from _meddled(chart)
     yield from _stale(chart)
 
 
@@ -310,6 +357,11 @@ def _stale(chart: Chart) -> Iterator[Suspicion]:
     if len(rows) < 3:
         return
     ratio, cosine = statistics.median(r for r, _ in rows), statistics.median(c for _, c in rows)
+    known = [one for one in run.stale[first] if math.isfinite(one)]
+    kept = statistics.median(known) if known else 1.0  # what is beside the fresh gradient is what was given before
+    if kept < threshold("stale_kept"):
+        yield from _changed(chart, cosine)
+        return
     if ratio > threshold("stale_growth") and cosine < threshold("stale_cosine"):
         yield Suspicion(
             "W05",
@@ -327,6 +379,51 @@ def _stale(chart: Chart) -> Iterator[Suspicion]:
             explains=("O01", "O03", "O00"),
             limits="an optimiser that is given gradients on purpose",
             edit=edits.fresh_gradients(),
+        )
+
+
+def _changed(chart: Chart, cosine: float) -> Iterator[Suspicion]:
+    if cosine < threshold("stale_cosine") / 2:
+        yield Suspicion(
+            "W21",
+            "gradients are changed between backward() and the step",
+            "warning",
+            0.85,
+            f"what the optimiser gets has a cosine of {cosine:.2f} with the gradients that backward() made: noise, a "
+            "wrong scaling of parts, or values that are written over",
+            "look at what changes gradients after backward(); noise for privacy has to be far smaller than they are",
+            "loss.backward()\noptimizer.step()",
+            stage=2,
+            evidence=(Evidence("cosine between the two", cosine, threshold("stale_cosine") / 2, "1"),),
+            explains=("O01", "O03", "O00", "W00", "W05"),
+            limits="gradients that are changed on purpose",
+            edit=edits.ordinary_step(),
+            needs="proof",
+        )
+
+
+def _meddled(chart: Chart) -> Iterator[Suspicion]:
+    run = chart.run
+    assert run is not None
+    if len(run.meddled) < 10 or run.resets >= _RESETS:
+        return
+    share = statistics.median(run.meddled)
+    if share > 0.5:
+        yield Suspicion(
+            "W16",
+            "something changes the weights between the steps",
+            "critical",
+            0.85,
+            f"{share:.0%} of the numbers are not what the optimiser left, step after step: they are clamped, averaged "
+            "or set back",
+            "keep averages of weights beside the network, and let the optimiser alone change it",
+            "averaged = torch.optim.swa_utils.AveragedModel(model)   # beside it, not written back",
+            stage=2,
+            evidence=(Evidence("share of the numbers that are changed between steps (median)", share, 0.5, "0"),),
+            explains=("O02", "O00", "I00", "O01", "I01", "W00", "A00", "I06", "O05"),
+            limits="weights that have to stay within bounds",
+            edit=edits.ordinary_step(),
+            needs="proof",
         )
 
 

@@ -1,0 +1,75 @@
+"""Gradients held against the loss itself: whether it changes along them as they say, and whether all of them comes by
+way of the outputs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from orograph.diagnose.patient import Copy
+from orograph.diagnose.probe_tensors import dense
+from orograph.initialize.probing import probing
+
+_TENSORS = 6
+_EXPECTED = 0.02  # the share of the loss by which a step along the gradient should change it
+
+
+def slopes(made: Copy, batch: Any) -> dict[str, float]:
+    """Central differences of the loss along the gradients of some weights, over what these gradients promise: 1 where
+    they are right, 0 and below where they are not. Of weights whose promise can be measured; dropout is off."""
+    found: dict[str, float] = {}
+    named = [(n, p) for n, p in made.model.named_parameters() if p.requires_grad and p.dim() > 1]
+    named = named[:: max(len(named) // _TENSORS, 1)][:_TENSORS]
+    with probing(made.model):
+        try:
+            loss = made.loss(made.model, made.change(batch))
+            value = abs(float(loss.detach()))
+            gradients = torch.autograd.grad(loss, [p for _, p in named], allow_unused=True)
+            if not math.isfinite(value) or value == 0:
+                return {}
+            for (name, parameter), gradient in zip(named, gradients, strict=True):
+                ratio = None if gradient is None else _ratio(made, batch, parameter, dense(gradient), value)
+                if ratio is not None:
+                    found[name] = ratio
+        except Exception:  # a loss that cannot be taken so
+            return {}
+    return found
+
+
+@torch.no_grad()
+def _ratio(made: Copy, batch: Any, parameter: Tensor, gradient: Tensor, value: float) -> float | None:
+    slope, size = float(gradient.float().norm()), float(parameter.float().norm())
+    if not slope > 0 or not size > 0 or gradient.shape != parameter.shape:
+        return None
+    far = min(_EXPECTED * value / slope, 0.1 * size)
+    if far * slope < 1e-4 * value:  # less than rounding leaves of it
+        return None
+    kept, direction = parameter.clone(), gradient / slope
+    losses = []
+    try:
+        for sign in (1.0, -1.0):
+            parameter.copy_(kept + sign * far * direction)
+            losses.append(float(made.loss(made.model, made.change(batch))))
+    finally:
+        parameter.copy_(kept)
+    return (losses[0] - losses[1]) / (2 * far * slope)
+
+
+def beside(whole: Mapping[str, Tensor], outputs: Tensor, pull: Tensor, parameters: Mapping[str, Tensor]) -> float:
+    """How large gradients are that do not come by way of the outputs (``pull`` is the loss's by them), over those that
+    do; NaN where the graph is gone."""
+    names = [name for name in whole if name in parameters]
+    try:
+        through = torch.autograd.grad(outputs, [parameters[n] for n in names], grad_outputs=pull, allow_unused=True)
+    except RuntimeError:
+        return math.nan
+    other = own = 0.0
+    for name, part in zip(names, through, strict=True):
+        by_outputs = torch.zeros_like(dense(whole[name])) if part is None else dense(part)
+        other += float((dense(whole[name]) - by_outputs).float().square().sum())
+        own += float(by_outputs.float().square().sum())
+    return math.sqrt(other / own) if own > 0 else math.nan
