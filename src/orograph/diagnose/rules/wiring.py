@@ -11,21 +11,20 @@ from torch import nn
 from orograph.basics.words import counted
 from orograph.diagnose import edits
 from orograph.diagnose.chart import Chart, Suspicion
+from orograph.diagnose.rules.gradients import arriving, lost, names_of, stale
 from orograph.diagnose.thresholds import threshold
 from orograph.diagnose.untrained import looks_untrained
 from orograph.initialize.slots import Slot, slots_of
 from orograph.results.diagnosis import Evidence
 
 _RESETS = 2  # fewer may be a network that is loaded once within the loop
-_LOST = 3  # steps in which a gradient came and was gone
 
 
 def wiring(chart: Chart) -> Iterator[Suspicion]:
     """What is wrong with the wiring."""
     yield from outside(chart)
     yield from frozen(chart)
-    yield from _gradients(chart)
-    yield from _reversed(chart)
+    yield from arriving(chart)
     if chart.run is not None and chart.run.error:
         yield Suspicion(
             "W14",
@@ -76,7 +75,7 @@ def outside(chart: Chart) -> Iterator[Suspicion]:
             f"{counted(len(missing), 'trainable parameter')} not in the optimiser",
             "critical",
             0.97,
-            f"{_names(missing)} {'has' if len(missing) == 1 else 'have'} gradients and never a step",
+            f"{names_of(missing)} {'has' if len(missing) == 1 else 'have'} gradients and never a step",
             "give the optimiser all parameters of the network",
             "optimizer = torch.optim.SGD(model.parameters(), lr=…)",
             where=missing[0],
@@ -133,7 +132,7 @@ def frozen(chart: Chart) -> Iterator[Suspicion]:
             if share > threshold("frozen_share")
             else "warning",
             0.9,
-            f"{_names([slot.name for slot in random])} cannot change, and look as they were drawn",
+            f"{names_of([slot.name for slot in random])} cannot change, and look as they were drawn",
             "unfreeze them, or load trained weights before freezing",
             "model.requires_grad_(True)   # and give the optimiser all parameters",
             where=random[0].name,
@@ -149,84 +148,6 @@ def frozen(chart: Chart) -> Iterator[Suspicion]:
 
 def _numbers(slots: list[Slot]) -> int:
     return sum(slot.parameter.numel() for slot in slots)
-
-
-def _gradients(chart: Chart) -> Iterator[Suspicion]:
-    probe, run = chart.probe, chart.run
-    if probe.detached:
-        yield Suspicion(
-            "L08",
-            "the loss does not depend on the parameters",
-            "critical",
-            0.99,
-            "the loss has no graph: something on its way was detached, converted to a number, or made under no_grad",
-            "keep tensors as they are from the network to the loss",
-            "loss = criterion(model(x), y)   # no .detach(), .item(), .data, numpy() or torch.no_grad() between",
-            stage=1,
-            explains=("W04", "W06", "O00"),
-        )
-        return
-    missing = [name for name in probe.no_gradient if run is None or not run.losses or name in run.missing]
-    missing += _zeros(chart)
-    if not missing:
-        return
-    sizes = {name: p.numel() for name, p in chart.patient.model.named_parameters()}
-    share = sum(sizes[name] for name in missing) / max(sum(sizes.values()), 1)
-    yield Suspicion(
-        "W04",
-        f"no gradient reaches {counted(len(missing), 'parameter')}",
-        "critical" if share > 0.05 else "warning",
-        0.95,
-        f"{_names(missing)} took part in the forward pass, and backward() left no gradient, or nothing but zeros: the "
-        "graph is cut after it",
-        "find the cut between these layers and the loss: detach(), .data, no_grad(), item(), argmax or rounding",
-        "h = self.body(x)            # not self.body(x).detach()\nreturn self.head(h)",
-        where=missing[-1],
-        stage=1,
-        evidence=(Evidence("share of all numbers without a gradient", share, 0.0, "0"),),
-        explains=("O02", "I01", "I06", "O00"),
-        limits="layers whose outputs are not meant to count",
-        edit=edits.attached(),
-    )
-
-
-def _zeros(chart: Chart) -> list[str]:
-    """Parameters whose gradients are exactly zero in every step, where neither weights nor units say why."""
-    run, probe = chart.run, chart.probe
-    if run is None or len(run.losses) < 10 or run.stopped is not None:
-        return []
-    if probe.depends.unused > threshold("unused_inputs"):  # what does not reach the outputs gets no gradient
-        return []
-    asleep = any(one.dead > threshold("dead_units") or one.saturated > threshold("dead_units") or one.std == 0
-                 for one in probe.layers[:-1])  # fmt: skip
-    empty = any(p.norm == 0 and math.isfinite(p.he_ratio) for p in probe.parameters)
-    numbers = {name: p.numel() for name, p in chart.patient.model.named_parameters()}
-    found = [name for name in probe.zero_gradient if name in run.silent]
-    share = sum(numbers[name] for name in found) / max(sum(numbers.values()), 1)
-    return [] if asleep or empty or share < 0.05 else found
-
-
-def _reversed(chart: Chart) -> Iterator[Suspicion]:
-    found = chart.probe.slopes
-    wrong = {name: ratio for name, ratio in found.items() if ratio < -0.3}
-    if len(wrong) >= 2 or (wrong and len(wrong) == len(found)):
-        name = min(wrong, key=lambda one: wrong[one])
-        yield Suspicion(
-            "W22",
-            "gradients point the wrong way",
-            "critical",
-            0.9,
-            f"along the gradient of {name} the loss falls where it should rise: something between there and the loss "
-            "turns gradients round",
-            "look for a gradient reversal, a hook, or a backward() of your own with a wrong sign",
-            "class Mine(torch.autograd.Function): …      # torch.autograd.gradcheck(Mine.apply, inputs)",
-            where=name,
-            stage=1,
-            evidence=tuple(Evidence(f"measured over promised change along {one}", ratio, -0.3, "1")
-                           for one, ratio in list(wrong.items())[:3]),
-            explains=("O00", "A00", "O01", "L04", "O02", "I00", "O03"),
-            limits="adversarial layers on purpose",
-        )  # fmt: skip
 
 
 def _step(chart: Chart) -> Iterator[Suspicion]:
@@ -266,7 +187,7 @@ def _step(chart: Chart) -> Iterator[Suspicion]:
             edit=edits.ordinary_step(),
         )
         return
-    yield from _lost(chart)
+    yield from lost(chart)
     flows = any(p.gradient_norm > 0 for p in chart.probe.parameters if math.isfinite(p.gradient_norm))
     if run.resets >= _RESETS:
         yield Suspicion(
@@ -314,92 +235,7 @@ def _step(chart: Chart) -> Iterator[Suspicion]:
         )
         return
     yield from _meddled(chart)
-    yield from _stale(chart)
-
-
-def _lost(chart: Chart) -> Iterator[Suspicion]:
-    """Gradients of some parameters that come and are gone before the step."""
-    run = chart.run
-    assert run is not None
-    numbers = {name: p.numel() for name, p in chart.patient.model.named_parameters() if p.requires_grad}
-    still = [name for name in numbers if run.lost.get(name, 0) >= _LOST and name not in run.moved]
-    share = sum(numbers[name] for name in still) / max(sum(numbers.values()), 1)
-    if share > threshold("still") and len(still) < len(numbers):
-        yield Suspicion(
-            "W06",
-            "gradients of some parameters are gone before the step",
-            "critical" if share > 0.05 else "warning",
-            0.9,
-            f"backward() reaches {_names(still)}, and when optimizer.step() is called their gradients are zero or gone",
-            "call zero_grad() of the whole network before backward(), and look for code that sets gradients to zero or "
-            "None, or writes the old weights back",
-            "optimizer.zero_grad()\nloss.backward()\noptimizer.step()",
-            where=still[0],
-            stage=2,
-            evidence=(
-                Evidence("share of the numbers that have gradients and never change", share, threshold("still")),
-            ),
-            explains=("O02", "O00", "I01", "W00"),
-            limits="weights that are meant to stay; freeze them with requires_grad_(False)",
-            edit=edits.ordinary_step(),
-        )
-
-
-def _stale(chart: Chart) -> Iterator[Suspicion]:
-    run = chart.run
-    assert run is not None
-    first = slice(2, 40)  # later, a run that blows up drowns what is left of old gradients
-    rows = [
-        (given / raw, cosine)
-        for raw, given, cosine in zip(run.raw[first], run.given[first], run.cosine[first], strict=True)
-        if raw > 0 and math.isfinite(cosine) and math.isfinite(given)
-    ]
-    if len(rows) < 3:
-        return
-    ratio, cosine = statistics.median(r for r, _ in rows), statistics.median(c for _, c in rows)
-    known = [one for one in run.stale[first] if math.isfinite(one)]
-    kept = statistics.median(known) if known else 1.0  # what is beside the fresh gradient is what was given before
-    if kept < threshold("stale_kept"):
-        yield from _changed(chart, cosine)
-        return
-    if ratio > threshold("stale_growth") and cosine < threshold("stale_cosine"):
-        yield Suspicion(
-            "W05",
-            "old gradients are never cleared",
-            "critical",
-            0.95,
-            "the optimiser gets the sum of all gradients so far: zero_grad() is missing",
-            "call optimizer.zero_grad() before every backward pass",
-            "optimizer.zero_grad()\nloss.backward()\noptimizer.step()",
-            stage=2,
-            evidence=(
-                Evidence("norm of what the step gets over the fresh gradient's", ratio, threshold("stale_growth"), "1"),
-                Evidence("cosine between the two", cosine, threshold("stale_cosine"), "1"),
-            ),
-            explains=("O01", "O03", "O00"),
-            limits="an optimiser that is given gradients on purpose",
-            edit=edits.fresh_gradients(),
-        )
-
-
-def _changed(chart: Chart, cosine: float) -> Iterator[Suspicion]:
-    if cosine < threshold("stale_cosine") / 2:
-        yield Suspicion(
-            "W21",
-            "gradients are changed between backward() and the step",
-            "warning",
-            0.85,
-            f"what the optimiser gets has a cosine of {cosine:.2f} with the gradients that backward() made: noise, a "
-            "wrong scaling of parts, or values that are written over",
-            "look at what changes gradients after backward(); noise for privacy has to be far smaller than they are",
-            "loss.backward()\noptimizer.step()",
-            stage=2,
-            evidence=(Evidence("cosine between the two", cosine, threshold("stale_cosine") / 2, "1"),),
-            explains=("O01", "O03", "O00", "W00", "W05"),
-            limits="gradients that are changed on purpose",
-            edit=edits.ordinary_step(),
-            needs="proof",
-        )
+    yield from stale(chart)
 
 
 def _meddled(chart: Chart) -> Iterator[Suspicion]:
@@ -444,7 +280,7 @@ def _norms(chart: Chart) -> Iterator[Suspicion]:
             "batch norm trains in evaluation mode",
             "warning",
             0.9,
-            f"{_names(fresh)} normalises by running statistics that were never estimated (mean 0, variance 1)",
+            f"{names_of(fresh)} normalises by running statistics that were never estimated (mean 0, variance 1)",
             "put the network into training mode before the loop, and back into it after every evaluation",
             "model.train()",
             where=fresh[0],
@@ -467,8 +303,3 @@ def _untouched(layer: nn.Module) -> bool:
 def _median(values: Sequence[float]) -> float:
     finite = [value for value in values if math.isfinite(value)]
     return statistics.median(finite) if finite else 0.0
-
-
-def _names(names: Sequence[str]) -> str:
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(names[:3]) + more
