@@ -99,17 +99,21 @@ def look_at(made: Copy, batches: Sequence[Any], epoch: int = 0) -> Probe:
                 loss.backward(retain_graph=pulled is not None)  # type: ignore[no-untyped-call]
             except RuntimeError as error:
                 raise ModelError(f"backward() fails: {str(error).splitlines()[0]}") from error
+        # At once, as batch norm's statistics must not have changed since.
+        aside = math.nan
+        if pulled is not None and pulled is watch.outputs and not pulled.is_leaf and pulled.grad is not None:
+            whole = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+            aside = beside(whole, pulled, pulled.grad, dict(model.named_parameters()))
     pull = None if pulled is None or pulled.is_leaf else pulled.grad
     value = float(loss.detach())
+    if isinstance(watch.outputs, Tensor):
+        watch.outputs = watch.outputs.detach()
+    del loss, pulled  # and with them the graph
     if _ignores_targets(made, batch):
         task = Task("other")
     else:
         task = task_of(watch.outputs, batch, value, batches, _forms_elsewhere(made, batches))
-    aside = math.nan
-    if pull is not None and pulled is not None and isinstance(watch.outputs, Tensor):
-        whole = {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
-        aside = beside(whole, pulled, pull, dict(model.named_parameters()))
-    if not aside > 0.02:
+    if aside <= 0.02:
         task = affine(made, batch, task)
     examples = batch_length(batch)
     layers = [reading_of(one, examples) for one in watch.readings]

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from orograph.basics.seeds import reseed
 from orograph.diagnose.patient import Copy
 from orograph.diagnose.probe_tensors import dense
 from orograph.initialize.probing import probing
@@ -26,7 +27,7 @@ def slopes(made: Copy, batch: Any) -> dict[str, float]:
     named = named[:: max(len(named) // _TENSORS, 1)][:_TENSORS]
     with probing(made.model):
         try:
-            loss = made.loss(made.model, made.change(batch))
+            loss = _loss(made, batch)
             value = abs(float(loss.detach()))
             gradients = torch.autograd.grad(loss, [p for _, p in named], allow_unused=True)
             if not math.isfinite(value) or value == 0:
@@ -38,6 +39,12 @@ def slopes(made: Copy, batch: Any) -> dict[str, float]:
         except Exception:  # a loss that cannot be taken so
             return {}
     return found
+
+
+def _loss(made: Copy, batch: Any) -> Tensor:
+    """With the same random numbers each time."""
+    reseed(0, next(made.model.parameters()).device.type)
+    return made.loss(made.model, made.change(batch))
 
 
 @torch.no_grad()
@@ -53,7 +60,7 @@ def _ratio(made: Copy, batch: Any, parameter: Tensor, gradient: Tensor, value: f
     try:
         for sign in (1.0, -1.0):
             parameter.copy_(kept + sign * far * direction)
-            losses.append(float(made.loss(made.model, made.change(batch))))
+            losses.append(float(_loss(made, batch)))
     finally:
         parameter.copy_(kept)
     return (losses[0] - losses[1]) / (2 * far * slope)

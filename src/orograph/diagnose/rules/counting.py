@@ -136,7 +136,7 @@ def _aside(chart: Chart) -> Iterator[Suspicion]:
         edit=edits.other_loss("squared error of pairs", edits.squared_error_of_pairs)
         if task.kind == "numbers"
         else edits.other_loss("the usual loss alone", plain),
-        needs="nothing" if share > 10 * threshold("beside") else "proof",
+        needs="nothing" if share > 2 * threshold("beside") else "proof",
     )
 
 

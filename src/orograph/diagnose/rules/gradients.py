@@ -6,6 +6,8 @@ import math
 import statistics
 from collections.abc import Iterator, Sequence
 
+from torch import nn
+
 from orograph.basics.words import counted
 from orograph.diagnose import edits
 from orograph.diagnose.chart import Chart, Suspicion
@@ -64,6 +66,8 @@ def _zeros(chart: Chart) -> list[str]:
     """Parameters whose gradients are exactly zero in every step, where neither weights nor units say why."""
     run, probe = chart.run, chart.probe
     if run is None or len(run.losses) < 10 or run.stopped is not None:
+        return []
+    if any(isinstance(layer, nn.RNNBase) for layer in chart.patient.model.modules()):  # they forget down to zero
         return []
     if probe.depends.unused > threshold("unused_inputs"):  # what does not reach the outputs gets no gradient
         return []

@@ -147,7 +147,7 @@ def _eps(chart: Chart) -> Iterator[Suspicion]:
             "nn.BatchNorm2d(channels, eps=1e-5)",
             where=name,
             evidence=(Evidence("eps", eps, threshold("norm_eps"), "1e-6 to 1e-3"),),
-            explains=("I01", "O02", "O00"),
+            explains=("I01", "O02", "O00", "I06", "O01", "A00", "I00"),
             edit=edits.small_eps(),
         )
 

@@ -21,6 +21,7 @@ from orograph.results.diagnosis import Evidence
 def targets(chart: Chart) -> Iterator[Suspicion]:
     """What is wrong with the targets."""
     yield from _alike(chart)
+    yield from _few_classes(chart)
     yield from _left_out(chart)
     yield from _given_away(chart)
     yield from _signal(chart)
@@ -45,6 +46,30 @@ def _alike(chart: Chart) -> Iterator[Suspicion]:
             "print(torch.bincount(y))",
             evidence=(Evidence("share of the most frequent label", most, 0.999),),
             explains=("D05", "D04", "O00", "I02"),
+        )
+
+
+def _few_classes(chart: Chart) -> Iterator[Suspicion]:
+    """Outputs for classes that no example has, of a network for few enough classes to expect all of them."""
+    task, inputs = chart.probe.task, chart.probe.inputs
+    if task.kind != "classes" or len(task.target_shape) != 1 or not 3 <= task.classes <= 100:
+        return
+    used = sum(share > 0 for share in task.shares)
+    if 1 < used <= threshold("classes_used") * task.classes and inputs.seen >= 20 * task.classes:
+        yield Suspicion(
+            "D06",
+            f"only {used} of {task.classes} classes occur",
+            "warning",
+            0.7,
+            f"the network has outputs for {task.classes} classes, and the labels of {inputs.seen} examples {used}: "
+            "labels were merged, cut off or filtered",
+            "look at how labels are read and mapped to numbers",
+            "print(torch.bincount(y))",
+            evidence=(
+                Evidence("classes that occur", used, threshold("classes_used") * task.classes, str(task.classes)),
+            ),
+            explains=("D05", "O00"),
+            limits="a network that is to learn further classes later",
         )
 
 
