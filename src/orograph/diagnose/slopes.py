@@ -56,14 +56,17 @@ def _ratio(made: Copy, batch: Any, parameter: Tensor, gradient: Tensor, value: f
     if far * slope < 1e-4 * value:  # less than rounding leaves of it
         return None
     kept, direction = parameter.clone(), gradient / slope
-    losses = []
+    found = []
     try:
-        for sign in (1.0, -1.0):
-            parameter.copy_(kept + sign * far * direction)
-            losses.append(float(_loss(made, batch)))
+        for step in (far, far / 4):  # a loss that is bent too sharply says nothing
+            losses = []
+            for sign in (1.0, -1.0):
+                parameter.copy_(kept + sign * step * direction)
+                losses.append(float(_loss(made, batch)))
+            found.append((losses[0] - losses[1]) / (2 * step * slope))
     finally:
         parameter.copy_(kept)
-    return (losses[0] - losses[1]) / (2 * far * slope)
+    return found[0] if abs(found[0] - found[1]) <= 0.3 * abs(found[0]) else None
 
 
 def beside(whole: Mapping[str, Tensor], outputs: Tensor, pull: Tensor, parameters: Mapping[str, Tensor]) -> float:

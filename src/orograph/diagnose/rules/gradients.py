@@ -69,6 +69,8 @@ def _zeros(chart: Chart) -> list[str]:
         return []
     if any(isinstance(layer, nn.RNNBase) for layer in chart.patient.model.modules()):  # they forget down to zero
         return []
+    if probe.inputs.between < 1e-3 or probe.inputs.blank > 0.5:
+        return []
     if probe.depends.unused > threshold("unused_inputs"):  # what does not reach the outputs gets no gradient
         return []
     asleep = any(one.dead > threshold("dead_units") or one.saturated > threshold("dead_units") or one.std == 0
