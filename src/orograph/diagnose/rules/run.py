@@ -307,7 +307,7 @@ def _lengths(chart: Chart, run: Run, signals: Signals) -> Iterator[Suspicion]:
             yield Suspicion(
                 "O02",
                 "the learning rate is too low",
-                "critical",
+                "critical" if longest < threshold("update_usual") else "question",  # beginnings may be slow
                 0.8,
                 f"a step changes a layer by {longest:.1e} of its size: nothing happens in a reasonable time",
                 f"raise the learning rate from {lr:.2g} to about {lr * factor:.2g}",
