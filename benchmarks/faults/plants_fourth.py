@@ -97,9 +97,7 @@ def focal(exponent: float) -> Callable[[Tensor, Tensor], Tensor]:
     return loss
 
 
-@FOURTH.fault(
-    "focal-exponent-too-large", "learning-rate-too-low", needs="classes", without="dictionary", strengths=TWO
-)
+@FOURTH.fault("focal-exponent-too-large", "learning-rate-too-low", needs="classes", without="dictionary", strengths=TWO)
 def focal_exponent_huge(case: Case, strength: Strength) -> Case:
     """A focal loss with the exponent 20 or 100."""
     return replace(case, loss=focal(pick(strength, 20.0, 100.0, 100.0)))

@@ -1,8 +1,8 @@
 """The parts of the benchmark, apart by family, by seed and, for faults beyond the public twenty, by kind.
 
 ``development`` is for tuning; ``held_out``, and ``third`` and ``fourth`` by other authors, are scored once, when
-thresholds are frozen. Each yields cases lazily and in the same order every time. A fault or trap that ``validate.py`` did not find
-harmful, or harmless, in a family is left out there.
+thresholds are frozen. Each yields cases lazily and in the same order every time. A fault or trap that ``validate.py``
+did not find harmful, or harmless, in a family is left out there.
 
     for case in development():  # a case holds what a user would pass
         og.diagnose.doctor(case.model, case.loader, loss=case.loss, optimizer=case.optimizer, step=case.step)
