@@ -1,8 +1,8 @@
 """The parts of the benchmark, apart by family, by seed and, for faults beyond the public twenty, by kind.
 
-``development`` is for tuning; ``held_out``, and ``third`` by another author, are scored once, when thresholds are
-frozen. Each yields cases lazily and in the same order every time. A fault or trap that ``validate.py`` did not find
-harmful, or harmless, in a family is left out there.
+``development`` is for tuning; ``held_out``, and ``third`` and ``fourth`` by other authors, are scored once, when
+thresholds are frozen. Each yields cases lazily and in the same order every time. A fault or trap that ``validate.py``
+did not find harmful, or harmless, in a family is left out there.
 
     for case in development():  # a case holds what a user would pass
         og.diagnose.doctor(case.model, case.loader, loss=case.loss, optimizer=case.optimizer, step=case.step)
@@ -19,41 +19,47 @@ from typing import Literal
 
 from .case import Case, Strength
 from .families import FAMILIES, Family
+from .families_fourth import FAMILIES_FOURTH
 from .families_third import FAMILIES_THIRD
 from .plant import Plant
 from .plants import PUBLIC
+from .plants_fourth import FOURTH
 from .plants_held_out import HELD_OUT
 from .plants_more import MORE
 from .plants_third import THIRD
 from .traps import MORE_TRAPS, TRAPS
+from .traps_fourth import FOURTH_TRAPS
 from .traps_held_out import HELD_OUT_TRAPS
 from .traps_third import THIRD_TRAPS
 
-Half = Literal["development", "held out", "third"]
+Half = Literal["development", "held out", "third", "fourth"]
 DEVELOPMENT_SEEDS = (0, 1, 2)
 HELD_OUT_SEEDS = (1000, 1001, 1002)
 THIRD_SEEDS = (2000, 2001, 2002)
+FOURTH_SEEDS = (3000, 3001, 3002)
 SEEDS: dict[Half, tuple[int, ...]] = {
     "development": DEVELOPMENT_SEEDS,
     "held out": HELD_OUT_SEEDS,
     "third": THIRD_SEEDS,
+    "fourth": FOURTH_SEEDS,
 }
 RESULTS: dict[Half, Path] = {
     "development": Path(__file__).with_name("validated.json"),
     "held out": Path(__file__).with_name("validated_held_out.json"),
     "third": Path(__file__).with_name("validated_third.json"),
+    "fourth": Path(__file__).with_name("validated_fourth.json"),
 }
 
 
 def families(half: Half) -> list[Family]:
     """The families of a half."""
-    return [family for family in (FAMILIES | FAMILIES_THIRD).values() if family.half == half]
+    return [family for family in (FAMILIES | FAMILIES_THIRD | FAMILIES_FOURTH).values() if family.half == half]
 
 
 def plants(half: Half, family: Family, tried: bool = False) -> list[tuple[Plant, Strength]]:
-    """Everything planted in a family, by name and strength; in the third half also all that is ``tried`` there."""
-    if half == "third":
-        chosen = [plant for plant, names in homes(tried).items() if family.name in names]
+    """Everything planted in a family, by name and strength; from the third half on also all that is ``tried`` there."""
+    if half in ("third", "fourth"):
+        chosen = [plant for plant, names in homes(tried, half).items() if family.name in names]
     else:
         extra = {**MORE, **MORE_TRAPS} if half == "development" else {**HELD_OUT, **HELD_OUT_TRAPS}
         chosen = [plant for plant in {**PUBLIC, **TRAPS, **extra}.values() if plant.applies(family.traits)]
@@ -61,21 +67,23 @@ def plants(half: Half, family: Family, tried: bool = False) -> list[tuple[Plant,
 
 
 @cache
-def homes(tried: bool = False) -> dict[Plant, tuple[str, ...]]:
-    """The families of the third half that a plant is made for, by a rule that keeps the set small.
+def homes(tried: bool = False, half: Half = "third") -> dict[Plant, tuple[str, ...]]:
+    """The families of the third or fourth half that a plant is made for, by a rule that keeps the set small.
 
     The families a plant applies to are taken in order of definition, beginning with the one at the plant's own place in
     its collection (counted round): the first two for public faults, three for others, two for traps. Public faults are
-    tried in all families, and those where most strengths count come first. What a doctor says plays no part.
+    tried in all families (in the fourth half in the first four), and those where most strengths count come first. What
+    a doctor says plays no part.
     """
     chosen: dict[Plant, tuple[str, ...]] = {}
-    for collection, count in ((PUBLIC, 2), (THIRD, 3), (TRAPS, 2), (THIRD_TRAPS, 2)):
+    own, own_traps, limit = (THIRD, THIRD_TRAPS, None) if half == "third" else (FOURTH, FOURTH_TRAPS, 4)
+    for collection, count in ((PUBLIC, 2), (own, 3), (TRAPS, 2), (own_traps, 2)):
         for place, plant in enumerate(collection.values()):
-            names = [family.name for family in families("third") if plant.applies(family.traits)]
+            names = [family.name for family in families(half) if plant.applies(family.traits)]
             start = place % max(1, len(names))
-            names = names[start:] + names[:start]
+            names = (names[start:] + names[:start])[:limit]
             if collection is PUBLIC:
-                out = Counter(name for name, kind, _ in rejected("third") if kind == plant.name)
+                out = Counter(name for name, kind, _ in rejected(half) if kind == plant.name)
                 names.sort(key=out.__getitem__)
             chosen[plant] = tuple(names if tried and collection is PUBLIC else names[:count])
     return chosen
@@ -119,3 +127,10 @@ def third(seeds: Sequence[int] = THIRD_SEEDS) -> Iterator[Case]:
     if any(seed < 2000 for seed in seeds):
         raise ValueError("Seeds below 2000 belong to the other halves: give larger ones.")
     return cases("third", seeds)
+
+
+def fourth(seeds: Sequence[int] = FOURTH_SEEDS) -> Iterator[Case]:
+    """Cases of one more author to score on once. Seeds are 3000 or more."""
+    if any(seed < 3000 for seed in seeds):
+        raise ValueError("Seeds below 3000 belong to the other halves: give larger ones.")
+    return cases("fourth", seeds)
