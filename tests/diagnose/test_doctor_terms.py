@@ -215,3 +215,11 @@ def test_frozen_embeddings_are_asked_about() -> None:
     x = torch.randint(0, 24, (512, 12), generator=torch.Generator().manual_seed(0))
     found = examine(model, data=loader(x, (x[:, :4].sum(1) // 16).clamp(0, 2)), lr=0.02)
     assert ids(found) == []
+
+
+def test_examples_that_come_three_times_are_asked_about() -> None:
+    found = examine(mlp(), data=loader(X[:400].repeat(3, 1, 1, 1), Y[:400].repeat(3)))
+    assert ids(found) == []
+    assert [finding.id for finding in found.findings if finding.severity == "question"] in ([], ["D09"])
+    few = examine(mlp(), data=loader(X[:128].repeat(9, 1, 1, 1), Y[:128].repeat(9)))
+    assert ids(few) == ["D09"]

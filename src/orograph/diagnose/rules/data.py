@@ -91,7 +91,7 @@ def data(chart: Chart) -> Iterator[Suspicion]:
         yield Suspicion(
             "D09",
             f"only {inputs.distinct} different examples ever come",
-            "warning",
+            "warning" if few or inputs.distinct < threshold("some_examples") else "question",  # oversampling is sound
             0.85,
             f"of {inputs.seen} examples in one pass over the loader {inputs.distinct} differ: the rest are repetitions"
             if not few
