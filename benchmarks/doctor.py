@@ -2,7 +2,7 @@
 
     python benchmarks/doctor.py --half development          # what the thresholds were set on
     python benchmarks/doctor.py --half held-out             # other families, seeds and, in part, other faults
-    python benchmarks/doctor.py --half third                # the same by another author; and "fourth"
+    python benchmarks/doctor.py --half third                # the same by another author
     python benchmarks/doctor.py --half fourth               # and by one more
 
 Plants and their accepted causes are in ``benchmarks/faults``, by another author than the doctor's. A fault counts as
