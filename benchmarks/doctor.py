@@ -13,6 +13,7 @@ totals from a bootstrap over pairs of fault and family, since seeds of one pair 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import math
 import sys
@@ -129,19 +130,8 @@ def jobs(
 
 def accepted(row: dict[str, Any]) -> set[str]:
     """The ids of findings that name an accepted cause."""
-    means = MEANS
-    if row["half"] == "held out":
-        from faults.means_held_out import MEANS_HELD_OUT  # which nobody who tunes the doctor reads
-
-        means = {**MEANS, **MEANS_HELD_OUT}
-    if row["half"] == "third":
-        from faults.means_third import MEANS_THIRD  # by the author of the third half
-
-        means = {**MEANS, **MEANS_THIRD}
-    if row["half"] == "fourth":
-        from faults.means_fourth import MEANS_FOURTH  # by the author of the fourth half
-
-        means = {**MEANS, **MEANS_FOURTH}
+    own = {"held out": "means_held_out", "third": "means_third", "fourth": "means_fourth"}.get(row["half"])
+    means = {**MEANS, **(vars(importlib.import_module(f"faults.{own}"))[own.upper()] if own else {})}
     return {id for cause in row["truth"] for id in means.get(cause, ())}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -48,3 +49,21 @@ def examine(model: nn.Module, **more: Any) -> Any:
 def ids(diagnosis: Any) -> list[str]:
     """Ids of the findings that alarm, in order."""
     return [finding.id for finding in diagnosis.findings if finding.alarms]
+
+
+def train(
+    model: nn.Module, optimizer: Any, monitor: og.diagnose.Monitor | None = None, x: Tensor = X, steps: int = 60
+) -> list[float]:
+    """An ordinary loop; the losses."""
+    random = torch.Generator().manual_seed(0)
+    losses = []
+    for _ in range(steps):
+        rows = torch.randint(len(x), (64,), generator=random)
+        loss = F.cross_entropy(model(x[rows]), Y[rows])
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        if monitor is not None:
+            monitor.log(loss)
+        losses.append(float(loss.detach()))
+    return losses

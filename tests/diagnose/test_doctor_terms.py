@@ -223,3 +223,30 @@ def test_examples_that_come_three_times_are_asked_about() -> None:
     assert [finding.id for finding in found.findings if finding.severity == "question"] in ([], ["D09"])
     few = examine(mlp(), data=loader(X[:128].repeat(9, 1, 1, 1), Y[:128].repeat(9)))
     assert ids(few) == ["D09"]
+
+
+def test_a_variational_autoencoder_with_its_divergence_is_healthy() -> None:
+    class Variational(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.encoder, self.decoder = (
+                nn.Linear(64, 16),
+                nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Linear(64, 64)),
+            )
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.mean, self.log_variance = self.encoder(x).chunk(2, 1)
+            drawn = self.mean + torch.randn_like(self.mean) * (self.log_variance / 2).exp()
+            outputs: Tensor = self.decoder(drawn)
+            return outputs
+
+    def bound(model: Any, batch: Any) -> Tensor:
+        outputs = model(batch[0])
+        divergence = (model.mean.square() + model.log_variance.exp() - 1 - model.log_variance).mean() / 2
+        return F.mse_loss(outputs, batch[1]) + divergence
+
+    model = Variational()
+    found = examine(model, data=loader(FLAT, FLAT), loss=bound, optimizer=torch.optim.Adam(model.parameters(), 3e-3))
+    assert "L15" not in [finding.id for finding in found.findings]
+    assert "W23" not in ids(found)

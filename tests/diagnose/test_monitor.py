@@ -7,27 +7,11 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from patients import X, Y, cnn, mlp, sgd
+from patients import X, Y, cnn, mlp, sgd, train
 from torch import nn
 
 from orograph.basics.errors import UsageError
 from orograph.diagnose import Monitor, MonitorWarning
-
-
-def train(model: nn.Module, optimizer: Any, monitor: Monitor | None = None, steps: int = 60) -> list[float]:
-    """An ordinary loop; the losses."""
-    random = torch.Generator().manual_seed(0)
-    losses = []
-    for _ in range(steps):
-        rows = torch.randint(len(X), (64,), generator=random)
-        loss = F.cross_entropy(model(X[rows]), Y[rows])
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        if monitor is not None:
-            monitor.log(loss)
-        losses.append(float(loss.detach()))
-    return losses
 
 
 def test_training_is_the_same_bit_for_bit() -> None:

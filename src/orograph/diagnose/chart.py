@@ -7,6 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from torch import Tensor
+
+from orograph.diagnose.losses import parts_of
 from orograph.diagnose.patient import Copy, Patient
 from orograph.diagnose.probe import Probe
 from orograph.diagnose.run import Run
@@ -64,6 +67,12 @@ class Chart:
     probe: Probe
     run: Run | None = None
     notes: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def reconstructs(self) -> bool:
+        """Whether targets are as many numbers as inputs, as an autoencoder has them."""
+        inputs, targets = parts_of(self.patient.batches[0])
+        return isinstance(targets, Tensor) and isinstance(inputs, Tensor) and targets.numel() == inputs.numel()
 
     @property
     def learned(self) -> float:

@@ -19,12 +19,12 @@ from orograph.data.structure import batch_length, leaves
 from orograph.diagnose.affine import affine
 from orograph.diagnose.batches import only_tensor, with_targets
 from orograph.diagnose.counting import Counting, breaks, counting_of
+from orograph.diagnose.dense import dense
 from orograph.diagnose.dependence import Dependence, dependence_of
 from orograph.diagnose.hidden import hidden
 from orograph.diagnose.inputs_and_targets import Known, batch_entropy, batch_variance, known, repetitions
 from orograph.diagnose.losses import parts_of
 from orograph.diagnose.patient import Copy
-from orograph.diagnose.probe_tensors import dense as dense
 from orograph.diagnose.slopes import beside, slopes
 from orograph.diagnose.task import Task, task_of
 from orograph.diagnose.watching import Watch, first_tensor, reading_of, watching

@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from orograph.basics.errors import in_a_line
 from orograph.basics.seeds import reseed
 from orograph.data.structure import map_tensors
+from orograph.diagnose.dense import dense
 from orograph.diagnose.glances import glance
 from orograph.diagnose.patient import Copy
-from orograph.diagnose.probe import dense
 from orograph.diagnose.producer import Producer, finite, first_producer
 from orograph.diagnose.recording import Watcher
 from orograph.diagnose.run import ENOUGH, Run

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from orograph.basics.seeds import reseed
+from orograph.diagnose.dense import dense
 from orograph.diagnose.patient import Copy
-from orograph.diagnose.probe_tensors import dense
 from orograph.initialize.probing import probing
 
 _TENSORS = 6

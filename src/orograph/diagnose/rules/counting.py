@@ -21,16 +21,19 @@ def counting(chart: Chart) -> Iterator[Suspicion]:
     yield from _divided(chart)
 
 
-def usual_loss(chart: Chart) -> Edit | None:
-    """The loss that is usual for the task, where the user has another."""
+_USUAL = {
+    "classes": ("cross-entropy", edits.cross_entropy),
+    "binary": ("binary cross-entropy of logits", edits.binary_cross_entropy),
+    "numbers": ("squared error", edits.squared_error_of_pairs),
+}
+
+
+def usual_loss(chart: Chart, *, alone: bool = False) -> Edit | None:
+    """The loss that is usual for the task, where it is another; ``alone`` also where something is added to it."""
     task = chart.probe.task
-    if task.kind == "classes" and task.form != "cross-entropy":
-        return edits.other_loss("cross-entropy", edits.cross_entropy)
-    if task.kind == "binary" and task.form != "binary cross-entropy of logits":
-        return edits.other_loss("binary cross-entropy of logits", edits.binary_cross_entropy)
-    if task.kind == "numbers" and task.form != "squared error":
-        return edits.other_loss("squared error of pairs", edits.squared_error_of_pairs)
-    return None
+    if task.kind not in _USUAL or (task.form == _USUAL[task.kind][0] and not alone):
+        return None
+    return edits.other_loss(*_USUAL[task.kind])
 
 
 def _one_class(chart: Chart) -> Iterator[Suspicion]:
@@ -118,8 +121,9 @@ def _aside(chart: Chart) -> Iterator[Suspicion]:
     share = chart.probe.beside
     if not (math.isfinite(share) and share > threshold("beside")):
         return
-    task = chart.probe.task
-    plain = edits.cross_entropy if task.kind == "classes" else edits.binary_cross_entropy
+    # Losses of layers within (a divergence, distances of features) are no fault, and squared error alone does better.
+    if chart.probe.task.kind == "other" or chart.reconstructs:
+        return
     yield Suspicion(
         "L15",
         "a term of the weights outweighs the outputs in the loss",
@@ -133,9 +137,7 @@ def _aside(chart: Chart) -> Iterator[Suspicion]:
         evidence=(Evidence("gradient of other terms over the outputs'", share, threshold("beside"), "below 0.05"),),
         explains=("O05", "I02", "O00", "L00", "O01", "I01", "A00", "O02", "I00", "L04"),
         limits="a loss of several outputs",
-        edit=edits.other_loss("squared error of pairs", edits.squared_error_of_pairs)
-        if task.kind == "numbers"
-        else edits.other_loss("the usual loss alone", plain),
+        edit=usual_loss(chart, alone=True),
         needs="nothing" if share > 2 * threshold("beside") else "proof",
     )
 

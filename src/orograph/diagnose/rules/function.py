@@ -128,12 +128,10 @@ def _linear(chart: Chart) -> Iterator[Suspicion]:
     bent = chart.probe.depends.bent
     if not (math.isfinite(bent) and bent < threshold("linear")):
         return
-    inputs, targets = parts_of(chart.patient.batches[0])
-    itself = isinstance(targets, Tensor) and isinstance(inputs, Tensor) and targets.numel() == inputs.numel()
     yield Suspicion(
         "A02",
         "the network is linear: its layers collapse into one matrix",
-        "question" if itself else "warning",
+        "question" if chart.reconstructs else "warning",
         0.8,
         "what goes into its last weights is a linear function of the inputs: there is no activation between the layers",
         "put an activation after every layer but the last",
@@ -170,13 +168,11 @@ def _order(chart: Chart) -> Iterator[Suspicion]:
 
 def _chance(chart: Chart) -> Iterator[Suspicion]:
     chance = chart.probe.depends.chance
-    inputs, targets = parts_of(chart.patient.batches[0])
-    itself = isinstance(targets, Tensor) and isinstance(inputs, Tensor) and targets.numel() == inputs.numel()
     if math.isfinite(chance) and chance > threshold("chance"):
         yield Suspicion(
             "W23",
             "the network is random in evaluation mode",
-            "question" if itself or chart.probe.task.kind == "other" else "warning",
+            "question" if chart.reconstructs or chart.probe.task.kind == "other" else "warning",
             0.85,
             f"two passes in evaluation differ by {chance:.2g} of the outputs' spread: dropout that is never off, "
             "or layers that are made anew in forward()",
@@ -194,11 +190,9 @@ def _narrow(chart: Chart) -> Iterator[Suspicion]:
     layers = {name: m for name, m in chart.patient.model.named_modules() if isinstance(m, nn.Linear)}
     ran = [layers[one.layer] for one in chart.probe.layers if one.layer in layers]  # each the first time
     names = {id(m): name for name, m in layers.items()}
-    inputs, targets = parts_of(chart.patient.batches[0])
-    itself = isinstance(targets, Tensor) and isinstance(inputs, Tensor) and targets.numel() == inputs.numel()
     for one, other in pairwise(ran):
         width = one.out_features
-        if width > 2 or other.in_features != width or one.in_features < 4 * width or itself:
+        if width > 2 or other.in_features != width or one.in_features < 4 * width or chart.reconstructs:
             continue
         if other.out_features < 4 * width:
             continue
