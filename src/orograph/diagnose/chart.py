@@ -72,7 +72,9 @@ class Chart:
     def reconstructs(self) -> bool:
         """Whether targets are as many numbers as inputs, as an autoencoder has them."""
         inputs, targets = parts_of(self.patient.batches[0])
-        return isinstance(targets, Tensor) and isinstance(inputs, Tensor) and targets.numel() == inputs.numel()
+        if not isinstance(targets, Tensor) or not isinstance(inputs, Tensor):
+            return False
+        return targets.is_floating_point() and targets.numel() == inputs.numel()
 
     @property
     def learned(self) -> float:

@@ -26,7 +26,8 @@ class Dependence:
 
     ``others``: largest change of an example's outputs when the rest of its batch is replaced, over the spread of
     outputs. ``future``: the same for a position of a sequence when later tokens change. ``unused``: the share of the
-    varying inputs (of positions, where inputs are tokens) that no output depends on. ``bent``: how far the features
+    varying inputs (of positions, where inputs are tokens) that no output depends on; ``cut``: of those that outputs
+    depend on, and by which they have no gradient. ``bent``: how far the features
     before the last weights are from a linear function of the inputs, over their spread. ``order``: how far outputs
     change, but for their own order, when the places of a sequence change theirs. ``chance``: how far they change in
     evaluation with the random numbers alone. ``entering``: mean, standard deviation and largest absolute value of what
@@ -36,6 +37,7 @@ class Dependence:
     others: float = 0.0
     future: float = math.nan
     unused: float = math.nan
+    cut: float = 0.0
     bent: float = math.nan
     order: float = math.nan
     chance: float = math.nan
@@ -47,14 +49,19 @@ def dependence_of(made: Copy, inputs: Any, other: Any) -> Dependence:
     does not let itself be asked."""
     if not isinstance(inputs, Tensor) or inputs.dim() == 0:
         return Dependence()
-    asked = {"future": _future, "unused": _unused, "bent": _bent, "order": _order, "chance": _chance}
+    asked = {"future": _future, "bent": _bent, "order": _order, "chance": _chance}
     found: dict[str, float] = {}
     for name, ask in asked.items():
         try:
             found[name] = ask(made, inputs)
         except Exception:  # a network that cannot take such inputs
             found[name] = math.nan
-    return Dependence(others=_others(made, inputs, other), entering=_entering(made, inputs), **found)
+    try:
+        unused, cut = _unused(made, inputs)
+    except Exception:
+        unused, cut = math.nan, 0.0
+    entering = _entering(made, inputs)
+    return Dependence(others=_others(made, inputs, other), unused=unused, cut=cut, entering=entering, **found)
 
 
 def _others(made: Copy, inputs: Tensor, others: Any) -> float:
@@ -107,7 +114,8 @@ def _future(made: Copy, inputs: Tensor) -> float:
     return change / spread if spread > 0 else math.nan
 
 
-def _unused(made: Copy, inputs: Tensor) -> float:
+def _unused(made: Copy, inputs: Tensor) -> tuple[float, float]:
+    """Shares of the inputs that have no effect, and that have one and no gradient."""
     kept: list[Tensor] = []
     handles = []
     if inputs.is_floating_point():
@@ -116,7 +124,7 @@ def _unused(made: Copy, inputs: Tensor) -> float:
     else:
         first = next((m for m in made.model.modules() if isinstance(m, (nn.Embedding, nn.EmbeddingBag))), None)
         if first is None or inputs.dim() != 2:
-            return math.nan
+            return math.nan, 0.0
         handles.append(first.register_forward_hook(lambda module, args, output: kept.append(output)))
         varies = (inputs != inputs[:1]).any(0)
     zeros = [p for p in made.model.parameters() if p.is_floating_point() and not bool(p.any())]
@@ -127,7 +135,7 @@ def _unused(made: Copy, inputs: Tensor) -> float:
             found = _answer(made, inputs)
             at = inputs if inputs.requires_grad else kept[0]
             if found is None or not found.requires_grad or len(at) != len(inputs):
-                return math.nan
+                return math.nan, 0.0
             weights = torch.randn(found.shape, generator=torch.Generator().manual_seed(0)).to(found)
             (gradient,) = torch.autograd.grad((found * weights).sum(), at)
     finally:
@@ -139,7 +147,7 @@ def _unused(made: Copy, inputs: Tensor) -> float:
     if not inputs.is_floating_point():
         used = used.reshape(inputs.shape[1], -1).any(1)
     if not bool(torch.isfinite(gradient).all()) or int(varies.sum()) < 2:
-        return math.nan
+        return math.nan, 0.0
     idle = varies & ~used
     with (
         probing(made.model, norm="running"),
@@ -147,9 +155,10 @@ def _unused(made: Copy, inputs: Tensor) -> float:
     ):  # units on their flat ends pass no gradient, but a change
         given = inputs.detach()
         one, other = _answer(made, given), _answer(made, torch.where(idle, given.roll(1, 0), given))
-    if one is None or other is None or not torch.equal(one, other):
-        return 0.0
-    return float(idle.sum() / varies.sum())
+    share = float(idle.sum() / varies.sum())
+    if one is None or other is None:
+        return 0.0, 0.0
+    return (share, 0.0) if torch.equal(one, other) else (0.0, share)
 
 
 def _bent(made: Copy, inputs: Tensor) -> float:

@@ -32,12 +32,14 @@ from orograph.diagnose.rules.counting import counting
 from orograph.diagnose.rules.data import data
 from orograph.diagnose.rules.function import function
 from orograph.diagnose.rules.loss import loss as loss_rules
+from orograph.diagnose.rules.pictures import pictures
 from orograph.diagnose.rules.run import running, update_sizes
 from orograph.diagnose.rules.settings import settings
 from orograph.diagnose.rules.start import architecture, start
 from orograph.diagnose.rules.targets import targets
 from orograph.diagnose.rules.wiring import wiring
 from orograph.diagnose.run import Run
+from orograph.diagnose.second_look import SecondLook
 from orograph.diagnose.shadow import train
 from orograph.diagnose.signals import Signals
 from orograph.diagnose.thresholds import version
@@ -50,6 +52,7 @@ _LONGER = 3  # times as many steps, where it is too early to tell
 _MORE = _LONGER * _STEPS
 _PATIENCE = 1.5  # times the seconds of a run, for a longer one
 _PROBE = 256
+_GUESSES = ("W00", "L00", "I00", "O00")  # which a finding of the second look takes the place of
 
 
 @recorded
@@ -133,7 +136,7 @@ class _Examination:
                 notes.append(f"not everything could be recorded ({chart.run.unwatched})")
         signals = Signals(chart, seed=self.seed, seconds=self.seconds / 2, orders=2 if self.thorough else 1)
         with self._stage("wiring and rules"):
-            rules = (settings, wiring, function, data, targets, loss_rules, counting, start, architecture)
+            rules = (settings, wiring, function, data, pictures, targets, loss_rules, counting, start, architecture)
             suspicions = [one for rule in rules for one in rule(chart)]
             suspicions += running(chart, signals)
         with self._stage("proof"), torch.enable_grad():
@@ -147,6 +150,10 @@ class _Examination:
                 seed=self.seed,
             )
             findings = proving.findings(suspicions)
+        if not any(one.alarms for one in findings):
+            with self._stage("second look"), torch.enable_grad():
+                second = SecondLook(chart, suspicions, seconds=self.seconds, seed=self.seed).findings()
+            findings = [*second, *(one for one in findings if not second or one.id not in _GUESSES)]
         return findings, signals
 
     def _shadow(self, chart: Chart) -> Run:

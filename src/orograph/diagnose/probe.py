@@ -25,6 +25,7 @@ from orograph.diagnose.hidden import hidden
 from orograph.diagnose.inputs_and_targets import Known, batch_entropy, batch_variance, known, repetitions
 from orograph.diagnose.losses import parts_of
 from orograph.diagnose.patient import Copy
+from orograph.diagnose.pictures import Grain, grain_of
 from orograph.diagnose.slopes import beside, slopes
 from orograph.diagnose.task import Task, task_of
 from orograph.diagnose.watching import Watch, first_tensor, reading_of, watching
@@ -72,6 +73,8 @@ class Probe:
     given: Tensor | None = None  # what the network got, where that is one tensor
     depends: Dependence = field(default_factory=Dependence)
     counts: Counting = field(default_factory=lambda: Counting({}))
+    grain: Grain = field(default_factory=Grain)
+    attends: bool = False  # places of a sequence are weighed against each other
     beside: float = float("nan")  # how large gradients are that do not come by way of the outputs, over those that do
     after_last: float = float("nan")  # the outputs over those of the last weights, where they are a multiple of them
     slopes: dict[str, float] = field(default_factory=dict)
@@ -142,7 +145,7 @@ def look_at(made: Copy, batches: Sequence[Any], epoch: int = 0) -> Probe:
     probe.counts = counting_of(pull, probe.outputs, batch, task)
     if task.kind in ("classes", "binary"):
         probe.counts = replace(probe.counts, breaks=breaks(made, batch))
-    probe.known = known(batches, task)
+    probe.known, probe.grain, probe.attends = known(batches, task), grain_of(batches), _attends(watch, model)
     if task.kind in ("classes", "binary"):
         probe.batch_entropy = batch_entropy(batches, task)
     elif task.kind == "numbers":
@@ -164,8 +167,17 @@ def _after_last(watch: Watch, model: Any, outputs: Tensor | None) -> float:
     return factor if float((whole - factor * last).norm()) <= 1e-4 * float(whole.norm()) else float("nan")
 
 
+def _attends(watch: Watch, model: Any) -> bool:
+    """By the names of its layers, or by a softmax over square tables."""
+    if any("Attention" in (kind := type(module).__name__) or "Transformer" in kind for module in model.modules()):
+        return True
+    tables = [one.output for one in watch.readings if one.kind == "Softmax" and one.output.dim() > 2]
+    return any(one.kind == "Attention" for one in watch.readings) or any(x.shape[-1] == x.shape[-2] > 2 for x in tables)
+
+
 def _ignores_targets(made: Copy, batch: Any) -> bool:
-    """Whether a loss of (model, batch) stays the same to the last bit when the targets come in another order."""
+    """Whether a loss of (model, batch) stays the same to the last bit when targets come in another order, or are all
+    the first."""
     targets = parts_of(batch)[1]
     if made.loss.of_outputs or not isinstance(targets, Tensor) or targets.dim() == 0 or len(targets) < 2:
         return False
@@ -173,13 +185,13 @@ def _ignores_targets(made: Copy, batch: Any) -> bool:
         return False
     found = []
     with probing(made.model):
-        for change in (torch.clone, lambda t: t.flip(0)):
+        for change in (torch.clone, lambda t: t.flip(0), lambda t: t[:1].expand_as(t).clone()):
             reseed(0, next(made.model.parameters()).device.type)
             try:
                 found.append(float(made.loss(made.model, with_targets(made.change(batch), change)).detach()))
             except Exception:  # a loss that works in training only
                 return False
-    return found[0] == found[1] and math.isfinite(found[0])
+    return len(set(found)) == 1 and math.isfinite(found[0])
 
 
 def _forms_elsewhere(made: Copy, batches: Sequence[Any]) -> Collection[str] | None:

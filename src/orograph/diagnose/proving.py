@@ -211,7 +211,7 @@ class Proving:
         for id, what, edit in ways:
             run = self.run(edit)
             if run is not None and (trial := self._compared(run)).outcome == "verified":
-                return [(_cured(id, what, edit, self._certain(id, what, trial)), trial)]
+                return [(cured(id, what, edit, self._certain(id, what, trial)), trial)]
         return [(self._not_cured(), Trial(note="no single change cured it"))]
 
     def _certain(self, id: str, what: str, trial: Trial) -> bool:
@@ -259,7 +259,8 @@ class Proving:
         )
 
 
-def _cured(id: str, what: str, edit: Edit, certain: bool) -> Suspicion:
+def cured(id: str, what: str, edit: Edit, certain: bool) -> Suspicion:
+    """What no rule names: a change by which it learns."""
     return Suspicion(
         id,
         f"{what} keep it from learning" if "together" in what else f"{what} keeps it from learning",

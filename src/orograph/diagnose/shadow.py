@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from orograph.basics.errors import in_a_line
 from orograph.basics.seeds import reseed
@@ -62,6 +63,9 @@ class Recorder:
             if isinstance(layer, _NORMS) and layer.track_running_stats:
                 self._handles.append(layer.register_forward_pre_hook(self._normed(name)))
         self._depth = 0
+        self._remembers = False  # whether the optimiser had a state after its last step
+        self._others: list[Any] = []
+        self._handles.append(register_optimizer_step_post_hook(self._careful(self._other)))
         self._after: dict[int, float] = {}
         self._backward = torch.autograd.backward  # what Tensor.backward() calls
         torch.autograd.backward = self._counted
@@ -104,6 +108,7 @@ class Recorder:
         self._depth += 1
         if self._depth > 1:  # an optimiser whose step calls its parent's
             return
+        self.run.forgot += self._remembers and not any(optimizer.state.values())
         owned = [p for group in optimizer.param_groups for p in group["params"]]
         given = [dense(p.grad) for p in owned if p.grad is not None]
         fresh = [self._fresh[id(p)] for p in owned if id(p) in self._fresh]
@@ -149,6 +154,7 @@ class Recorder:
         self._depth -= 1
         if self._depth > 0:
             return
+        self._remembers = any(optimizer.state.values())
         for parameter, before in self._before:
             size = float(before.norm())
             moved = float((parameter - before).norm())
@@ -161,6 +167,14 @@ class Recorder:
         self._last, self._before = self._before, []
         self._fresh = {}
         self.run.lr.append(max((float(g["lr"]) for g in optimizer.param_groups), default=float("nan")))
+
+    def _other(self, optimizer: Any, args: Any, kwargs: Any) -> None:
+        """Optimisers that the step makes, or brings, for these weights; kept, so that each counts once."""
+        if optimizer is self._made.optimizer or not optimizer.state or any(optimizer is one for one in self._others):
+            return
+        if {id(p) for group in optimizer.param_groups for p in group["params"]} & set(self._names):
+            self._others.append(optimizer)
+            self.run.others += 1
 
     def next(self, loss: float) -> None:
         """Close the row of a step."""

@@ -22,7 +22,7 @@ _FUNCTIONS: dict[Any, str] = {
     F.relu: "ReLU", torch.relu: "ReLU", Tensor.relu: "ReLU", F.relu_: "ReLU", torch.relu_: "ReLU", Tensor.relu_: "ReLU",
     torch.sigmoid: "Sigmoid", F.sigmoid: "Sigmoid", Tensor.sigmoid: "Sigmoid",
     torch.tanh: "Tanh", F.tanh: "Tanh", Tensor.tanh: "Tanh", F.softmax: "Softmax", torch.softmax: "Softmax",
-    Tensor.softmax: "Softmax",
+    Tensor.softmax: "Softmax", F.scaled_dot_product_attention: "Attention",
 }  # fmt: skip
 _WHOLE = (nn.MultiheadAttention, nn.RNNBase)
 

@@ -148,9 +148,7 @@ def _linear(chart: Chart) -> Iterator[Suspicion]:
 
 def _order(chart: Chart) -> Iterator[Suspicion]:
     order = chart.probe.depends.order
-    attends = any("Attention" in type(m).__name__ or "Transformer" in type(m).__name__
-                  for m in chart.patient.model.modules())  # fmt: skip
-    if attends and math.isfinite(order) and order < threshold("linear"):
+    if chart.probe.attends and math.isfinite(order) and order < threshold("linear"):
         yield Suspicion(
             "A04",
             "the network does not know the order of its tokens",

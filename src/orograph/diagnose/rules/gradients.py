@@ -20,7 +20,29 @@ _LOST = 3  # steps in which a gradient came and was gone
 def arriving(chart: Chart) -> Iterator[Suspicion]:
     """What keeps gradients from the parameters, or turns them round."""
     yield from _gradients(chart)
+    yield from _cut(chart)
     yield from _reversed(chart)
+
+
+def _cut(chart: Chart) -> Iterator[Suspicion]:
+    """A way through the network that values take and gradients do not, as recurrent states that are detached."""
+    cut = chart.probe.depends.cut
+    if threshold("cut") < cut < 1:  # all of them: inputs that are made whole numbers on purpose
+        yield Suspicion(
+            "W04",
+            "gradients are cut off on their way back to some inputs",
+            "warning",
+            0.85,
+            f"{cut:.0%} of the inputs (places of a sequence) change the outputs and have a gradient of exactly zero by "
+            "them: something between is detached, so that nothing is learned about them",
+            "keep states and features attached within one example; detach them between batches at most",
+            "h, state = self.cell(x[:, t], state)      # no state.detach() within the sequence",
+            stage=1,
+            evidence=(Evidence("share of the inputs with an effect and no gradient", cut, threshold("cut"), "0"),),
+            explains=("O00", "A00"),
+            limits="backpropagation through time that is cut on purpose",
+            edit=edits.attached(),
+        )
 
 
 def _gradients(chart: Chart) -> Iterator[Suspicion]:

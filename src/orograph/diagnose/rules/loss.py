@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from orograph.diagnose import edits
@@ -42,6 +43,7 @@ def loss(chart: Chart) -> Iterator[Suspicion]:
                 explains=("D05", "O02", "O00"),
                 edit=edits.other_loss("squared error of pairs", edits.squared_error_of_pairs),
             )
+    yield from _binary_range(chart)
     yield from _smoothing(chart)
     yield from _reduction(chart)
     yield from _direction(chart)
@@ -180,6 +182,30 @@ def _reach(chart: Chart, flat: Tensor | None) -> Iterator[Suspicion]:
             evidence=(Evidence("share of targets out of reach", outside, 0.05, "0"),),
             explains=("I05", "O02", "D08", "I04", "O00"),
             edit=edits.without(_SQUASHING, "no activation at the end", last=True),
+        )
+
+
+def _binary_range(chart: Chart) -> Iterator[Suspicion]:
+    """Binary cross-entropy, which has no minimum for targets below 0 or above 1."""
+    outputs, targets = chart.probe.outputs, parts_of(chart.patient.batches[0])[1]
+    if outputs is None or not isinstance(targets, Tensor) or outputs.numel() != targets.numel():
+        return
+    wanted = targets.float().reshape(-1)
+    outside = float(((wanted < -1e-6) | (wanted > 1 + 1e-6)).float().mean())
+    value = float(F.binary_cross_entropy_with_logits(outputs.detach().float().reshape(-1), wanted))
+    if outside > 0 and math.isclose(chart.probe.loss, value, rel_tol=1e-3, abs_tol=1e-6):
+        yield Suspicion(
+            "L16",
+            "binary cross-entropy of targets that are not between 0 and 1",
+            "critical",
+            0.95,
+            f"{outside:.0%} of the targets lie outside: for them the loss falls without bound as outputs grow",
+            "code classes as 0 and 1; for other numbers use a squared error",
+            "y = (y == positive).float()      # or loss = F.mse_loss(outputs, y)",
+            stage=1,
+            evidence=(Evidence("share of the targets outside 0 to 1", outside, 0.0, "0"),),
+            explains=("L00", "L04", "L13", "A05", "O01", "O00", "D08", "I00"),
+            edit=edits.other_loss("squared error", edits.squared_error_of_pairs),
         )
 
 

@@ -12,11 +12,14 @@ from orograph.basics.words import counted
 from orograph.diagnose import edits
 from orograph.diagnose.chart import Chart, Suspicion
 from orograph.diagnose.rules.gradients import arriving, lost, names_of, stale
+from orograph.diagnose.run import Run
 from orograph.diagnose.thresholds import threshold
 from orograph.diagnose.untrained import looks_untrained
 from orograph.initialize.slots import Slot, slots_of
 from orograph.results.diagnosis import Evidence
 
+_LEAST_STEPS = 10
+_STEPS_OF_EPOCH = 4  # below which accumulation leaves too few of them
 _RESETS = 2  # fewer may be a network that is loaded once within the loop
 
 
@@ -150,11 +153,65 @@ def _numbers(slots: list[Slot]) -> int:
     return sum(slot.parameter.numel() for slot in slots)
 
 
+def _forgetful(run: Run) -> Iterator[Suspicion]:
+    """An optimiser that begins anew in every step."""
+    steps = len(run.losses)
+    times = max(run.forgot, run.others - 1)
+    if steps < _LEAST_STEPS or times < threshold("forgets") * (sum(run.taken) or steps):
+        return
+    yield Suspicion(
+        "W24",
+        "the optimiser forgets everything after each step",
+        "critical",
+        0.95,
+        f"{counted(times, 'time')} in {steps} steps its averages were gone, or another one stepped in its place: it is "
+        "made anew, or its state cleared, within the loop",
+        "make the optimiser once, before the loop",
+        "optimizer = torch.optim.Adam(model.parameters(), lr=…)   # before the loop\nfor batch in loader: …",
+        stage=2,
+        evidence=(Evidence("times that its state was gone", times, math.nan, "0"),),
+        explains=("O01", "O02", "O00", "W00", "W06"),
+        edit=edits.ordinary_step(),
+    )
+
+
+def steps_seldom(chart: Chart) -> int:
+    """In how many batches there is one step, where an epoch holds only a few of these; else 0."""
+    run, epoch = chart.run, chart.patient.epoch
+    if run is None or len(run.losses) < _LEAST_STEPS or not any(run.taken):
+        return 0
+    every = round(len(run.losses) / sum(run.taken))
+    seldom = every >= threshold("seldom") and _STEPS_OF_EPOCH * every > epoch
+    return every if seldom and (epoch < len(chart.patient.batches) or every > 100) else 0
+
+
+def _seldom(chart: Chart) -> Iterator[Suspicion]:
+    if every := steps_seldom(chart):
+        yield Suspicion(
+            "W06",
+            f"the optimiser steps once in about {every} batches",
+            "warning",
+            0.85,
+            f"gradients of so many batches are gathered before each step that an epoch of {chart.patient.epoch} "
+            "batches has hardly any",
+            "step after each batch, or after a few",
+            "loss.backward()\noptimizer.step()\noptimizer.zero_grad()",
+            stage=2,
+            evidence=(Evidence("batches for each step", every, threshold("seldom"), "1 to 8"),),
+            explains=("O02", "O00", "W00"),
+            limits="large batches on purpose",
+            edit=edits.ordinary_step(),
+            needs="proof",
+        )
+
+
 def _step(chart: Chart) -> Iterator[Suspicion]:
     run = chart.run
     assert run is not None
     if run.error or not run.losses:
         return
+    yield from _forgetful(run)
+    yield from _seldom(chart)
     changed = any(before != after for before, after in run.norms.values())
     if not any(run.taken):
         if not changed and not chart.patient.assumed:
