@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
+from orograph.data.structure import batch_length
 from orograph.diagnose import edits
 from orograph.diagnose.chart import Chart, Edit, Suspicion, quality_of
 from orograph.diagnose.glances import glance
@@ -38,8 +39,10 @@ _SHARE = 0.5  # of the time of a shadow run, for each of these
 _MOST = 2.0  # times that for all of them
 _KEPT = 0.2  # share of the batches that are kept aside
 _BATCHES = 8  # at most
+_FEW = 50  # examples kept aside, below which an answer may be right by luck
 _TRIED = 8  # suspicions whose change is tried again
 _ACCOUNTS = 0.6  # share of the difference that a change has to make good
+_SLOWER = ("W00", "O00", "O02", "I00", "L00")
 _MEASURE = "quality of the answers to examples kept aside (1 is perfect)"
 
 
@@ -61,6 +64,7 @@ class SecondLook:
         own = chart.patient.batches[: chart.patient.epoch]
         kept = min(max(int(_KEPT * len(own)), 1), _BATCHES)
         self._trained, self._aside = own[:-kept], own[-kept:]
+        self._kept = sum(map(batch_length, self._aside))
         run = chart.run
         each = run.seconds / len(run.losses) if run is not None and run.losses else math.inf
         self.steps = int(min(_STEPS, _SHARE * seconds / max(each, 1e-6)))
@@ -90,9 +94,10 @@ class SecondLook:
             return [self._cause(own, trusted) or self._told(self._together(), own, trusted)]
         if plain is not None and plain.aside - best.aside >= threshold("behind_plain"):
             return [self._cause(own, plain) or self._architecture(best, plain)]
-        others = [one.aside for one in (own, trusted, plain) if one is not None]
-        if max(others) < threshold("says_nothing") and own.trained >= threshold("by_heart"):
-            return [self._by_heart(own, max(others))]
+        every = [one for one in (*self._found.values(), plain) if one is not None]
+        unseen, heart = max(one.aside for one in every), max(one.trained for one in every)
+        if unseen < threshold("says_nothing") and heart >= threshold("by_heart") and self._kept >= _FEW:
+            return [self._by_heart(heart, unseen)]
         return []
 
     def _cause(self, own: _Answers, best: _Answers) -> Finding | None:
@@ -113,7 +118,18 @@ class SecondLook:
     def _told(self, one: Suspicion, own: _Answers, found: _Answers) -> Finding:
         trial = Trial("verified", _MEASURE, own.aside, found.aside, self.steps)
         severity: Severity = "critical" if own.aside < threshold("not_learned") else "warning"
+        if self._warming and one.id in _SLOWER:
+            severity = "question"  # the rate has yet to reach its height
+        if own.aside >= threshold("not_learned"):
+            one = replace(one, title=one.title.replace("keeps it from learning", "holds it back"),
+                          cause=one.cause.replace("it learns as soon", "it learns far more as soon"))  # fmt: skip
         return finding_of(replace(one, severity=severity, needs="nothing"), trial)
+
+    @property
+    def _warming(self) -> bool:
+        """Whether a schedule still raised the rate when the shadow run ended."""
+        rates = [rate for rate in (self.chart.run.lr if self.chart.run is not None else []) if math.isfinite(rate)]
+        return len(rates) > 1 and rates[-1] >= max(rates) > 1.05 * rates[-len(rates) // 4 - 1]
 
     def _ways(self) -> Iterator[Suspicion]:
         """What was suspected and could not be proved, settings of the optimiser last; then what needs no suspicion."""
@@ -164,20 +180,20 @@ class SecondLook:
             limits="so few steps: large networks may need more",
         )
 
-    def _by_heart(self, own: _Answers, best: float) -> Finding:
+    def _by_heart(self, heart: float, unseen: float) -> Finding:
         return Finding(
             id="D05",
             title="the targets have nothing to do with the inputs",
             severity="warning",
             confidence=0.7,
-            cause="the network learns its examples by heart, and neither it nor a plain network can answer for "
-            "examples that were kept aside",
+            cause="examples are learned by heart, and neither this network, with other settings, too, nor a plain one "
+            "can answer for those that were kept aside",
             prescription="look at inputs and targets side by side: were both shuffled in the same way, and cut from "
             "the same rows?",
             stage=3,
             evidence=(
-                Evidence("quality on examples that it was trained on", own.trained, threshold("by_heart")),
-                Evidence("the best on examples kept aside", best, threshold("says_nothing"), "above 0.3"),
+                Evidence("the best quality on examples of the training", heart, threshold("by_heart")),
+                Evidence("the best on examples kept aside", unseen, threshold("says_nothing"), "above 0.3"),
             ),
             limits="examples that are too few for such a task",
         )
