@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,6 +11,10 @@ import torch
 import torch.nn.functional as F
 from patients import X, Y, examine, ids, loader, mlp, sgd
 from torch import Tensor, nn
+
+from orograph.diagnose.bounds import bounds_of
+from orograph.diagnose.losses import Loss
+from orograph.diagnose.patient import Copy
 
 FLAT = X.flatten(1)
 
@@ -250,3 +256,50 @@ def test_a_variational_autoencoder_with_its_divergence_is_healthy() -> None:
     found = examine(model, data=loader(FLAT, FLAT), loss=bound, optimizer=torch.optim.Adam(model.parameters(), 3e-3))
     assert "L15" not in [finding.id for finding in found.findings]
     assert "W23" not in ids(found)
+
+
+class Ending(nn.Module):
+    """A network that ends in a function."""
+
+    def __init__(self, body: nn.Module, end: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.body, self.end = body, end
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.end(self.body(x))
+
+
+@pytest.mark.parametrize(
+    ("end", "low", "high"),
+    [
+        (lambda x: x, -math.inf, math.inf),
+        (lambda x: x / 1000, -math.inf, math.inf),
+        (torch.relu, 0.0, math.inf),
+        (torch.tanh, -1.0, 1.0),
+        (lambda x: x.clamp(-1, 3), -1.0, 3.0),
+        (lambda x: x.log_softmax(1), -math.inf, 0.0),
+        (torch.square, 0.0, math.inf),
+    ],
+)
+def test_bounds_of_outputs(end: Callable[[Tensor], Tensor], low: float, high: float) -> None:
+    model = Ending(mlp(), end)
+    before = [p.clone() for p in model.parameters()]
+    made = Copy(model, sgd(model), Loss("cross_entropy"), None)
+    assert bounds_of(made, X[:64]) == pytest.approx((low, high), abs=1e-3)
+    assert all(torch.equal(one, other) for one, other in zip(before, model.parameters(), strict=True))
+
+
+def test_logits_that_are_clamped() -> None:
+    assert ids(examine(Ending(mlp(), lambda x: x.clamp(-1, 1)))) == ["L02"]
+    assert not ids(examine(Ending(mlp(), lambda x: x.clamp(-15, 15))))
+
+
+def test_one_logit_that_is_rectified() -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 1), nn.ReLU())
+    assert ids(examine(model, data=loader(X, (Y > 4).float()[:, None]), loss=nn.BCEWithLogitsLoss()))[:1] == ["L02"]
+
+
+def test_numbers_that_are_clamped_away() -> None:
+    model = Ending(nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 1)), lambda x: x.clamp(0, 1))
+    targets = (Y.float()[:, None] - 4.5) / 3
+    assert ids(examine(model, data=loader(X, targets), loss="mse"))[:1] == ["L06"]

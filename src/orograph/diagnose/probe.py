@@ -18,6 +18,7 @@ from orograph.basics.seeds import reseed
 from orograph.data.structure import batch_length, leaves
 from orograph.diagnose.affine import affine
 from orograph.diagnose.batches import only_tensor, with_targets
+from orograph.diagnose.bounds import bounds_of
 from orograph.diagnose.counting import Counting, breaks, counting_of
 from orograph.diagnose.dense import dense
 from orograph.diagnose.dependence import Dependence, dependence_of
@@ -74,6 +75,7 @@ class Probe:
     depends: Dependence = field(default_factory=Dependence)
     counts: Counting = field(default_factory=lambda: Counting({}))
     grain: Grain = field(default_factory=Grain)
+    bounds: tuple[float, float] = (-math.inf, math.inf)  # of the outputs, however large the last weights are
     attends: bool = False  # places of a sequence are weighed against each other
     beside: float = float("nan")  # how large gradients are that do not come by way of the outputs, over those that do
     after_last: float = float("nan")  # the outputs over those of the last weights, where they are a multiple of them
@@ -142,6 +144,7 @@ def look_at(made: Copy, batches: Sequence[Any], epoch: int = 0) -> Probe:
         parameter.grad = None
     probe.given = watch.inputs
     probe.depends = dependence_of(made, watch.inputs, parts_of(batches[1 % len(batches)])[0])
+    probe.bounds = bounds_of(made, watch.inputs)
     probe.counts = counting_of(pull, probe.outputs, batch, task)
     if task.kind in ("classes", "binary"):
         probe.counts = replace(probe.counts, breaks=breaks(made, batch))

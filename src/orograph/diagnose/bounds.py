@@ -1,0 +1,75 @@
+"""Between which numbers outputs stay, however large the last weights are."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from orograph.basics.seeds import reseed
+from orograph.diagnose.patient import Copy
+from orograph.diagnose.watching import first_tensor
+from orograph.initialize.probing import probing
+from orograph.initialize.slots import slots_of
+
+_FACTORS = (1.0, 1e3, 1e5)
+_GROWS = 5.0  # times, between the two, from which on there is no bound
+
+
+def bounds_of(made: Copy, inputs: Any) -> tuple[float, float]:
+    """The lowest and highest output when the last layer with weights is multiplied by large numbers; infinite where
+    outputs grow with them, or where the network does not let itself be asked."""
+    nowhere = (-math.inf, math.inf)
+    if not isinstance(inputs, Tensor):
+        return nowhere
+    try:
+        last = _last_layer(made, inputs)
+        return nowhere if last is None else _asked(made, last, inputs)
+    except Exception:  # a network that cannot take such inputs
+        return nowhere
+
+
+def _last_layer(made: Copy, inputs: Tensor) -> nn.Module | None:
+    seen: list[nn.Module] = []
+    layers = {id(slot.layer): slot.layer for slot in slots_of(made.model) if slot.parts}.values()
+    handles = [layer.register_forward_hook(lambda module, args, output: seen.append(module)) for layer in layers]
+    try:
+        _answer(made, inputs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return seen[-1] if seen else None
+
+
+def _asked(made: Copy, last: nn.Module, inputs: Tensor) -> tuple[float, float]:
+    own = [p for p in last.parameters(recurse=False) if p.is_floating_point()]
+    kept = [p.detach().clone() for p in own]
+    found = []
+    try:
+        for factor in _FACTORS:
+            with torch.no_grad():
+                for parameter, before in zip(own, kept, strict=True):
+                    parameter.copy_(before * factor)
+            outputs = _answer(made, inputs)
+            if not bool(torch.isfinite(outputs).all()):
+                return -math.inf, math.inf
+            found.append((float(outputs.min()), float(outputs.max())))
+    finally:
+        with torch.no_grad():
+            for parameter, before in zip(own, kept, strict=True):
+                parameter.copy_(before)
+    _, (low, high), (lower, higher) = found
+    tiny = 1e-6 + 1e-6 * (higher - lower)
+    below = lower < -tiny and lower < _GROWS * low
+    above = higher > tiny and higher > _GROWS * high
+    return -math.inf if below else min(a for a, _ in found), math.inf if above else max(b for _, b in found)
+
+
+def _answer(made: Copy, inputs: Tensor) -> Tensor:
+    reseed(0, inputs.device.type)
+    with probing(made.model, norm="running"), torch.no_grad():
+        found = first_tensor(made.model(inputs.clone()))
+    assert found is not None
+    return found.detach().float()
