@@ -14,13 +14,13 @@ from orograph.diagnose.watching import first_tensor
 from orograph.initialize.probing import probing
 from orograph.initialize.slots import slots_of
 
-_FACTORS = (1.0, 1e3, 1e5)
-_GROWS = 5.0  # times, between the two, from which on there is no bound
+_SIZES = (1e3, 1e5)
+_SAME = 1e-3
 
 
 def bounds_of(made: Copy, inputs: Any) -> tuple[float, float]:
-    """The lowest and highest output when the last layer with weights is multiplied by large numbers; infinite where
-    outputs grow with them, or where the network does not let itself be asked."""
+    """The lowest and highest output when the last layer's weights are drawn anew and very large; infinite where outputs
+    grow with them, or where the network does not let itself be asked."""
     nowhere = (-math.inf, math.inf)
     if not isinstance(inputs, Tensor):
         return nowhere
@@ -48,10 +48,11 @@ def _asked(made: Copy, last: nn.Module, inputs: Tensor) -> tuple[float, float]:
     kept = [p.detach().clone() for p in own]
     found = []
     try:
-        for factor in _FACTORS:
+        for size in _SIZES:
+            random = torch.Generator().manual_seed(0)
             with torch.no_grad():
-                for parameter, before in zip(own, kept, strict=True):
-                    parameter.copy_(before * factor)
+                for parameter in own:
+                    parameter.copy_(size * torch.randn(parameter.shape, generator=random))
             outputs = _answer(made, inputs)
             if not bool(torch.isfinite(outputs).all()):
                 return -math.inf, math.inf
@@ -60,11 +61,12 @@ def _asked(made: Copy, last: nn.Module, inputs: Tensor) -> tuple[float, float]:
         with torch.no_grad():
             for parameter, before in zip(own, kept, strict=True):
                 parameter.copy_(before)
-    _, (low, high), (lower, higher) = found
-    tiny = 1e-6 + 1e-6 * (higher - lower)
-    below = lower < -tiny and lower < _GROWS * low
-    above = higher > tiny and higher > _GROWS * high
-    return -math.inf if below else min(a for a, _ in found), math.inf if above else max(b for _, b in found)
+    (low, high), (lower, higher) = found
+    return lower if _same(low, lower) else -math.inf, higher if _same(high, higher) else math.inf
+
+
+def _same(one: float, other: float) -> bool:
+    return abs(one - other) <= _SAME * max(1.0, abs(other))
 
 
 def _answer(made: Copy, inputs: Tensor) -> Tensor:
