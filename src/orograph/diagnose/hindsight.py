@@ -10,9 +10,9 @@ import numpy as np
 
 from orograph.diagnose.chart import Chart, Suspicion
 from orograph.diagnose.losses import Loss
+from orograph.diagnose.order import finding_of
 from orograph.diagnose.patient import Patient
 from orograph.diagnose.probe import Inputs, Probe
-from orograph.diagnose.proving import finding_of
 from orograph.diagnose.rules.wiring import frozen, outside
 from orograph.diagnose.run import Run
 from orograph.diagnose.task import Task

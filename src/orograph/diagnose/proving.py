@@ -15,6 +15,7 @@ from typing import Any
 
 from orograph.diagnose import edits
 from orograph.diagnose.chart import Chart, Edit, Suspicion, quality_of
+from orograph.diagnose.order import absorbed, alarming, best_of_each, cures, finding_of
 from orograph.diagnose.rules.counting import usual_loss
 from orograph.diagnose.rules.targets import no_signal, unrelated
 from orograph.diagnose.run import Run
@@ -23,26 +24,6 @@ from orograph.diagnose.signals import Signals
 from orograph.diagnose.thresholds import threshold
 from orograph.results.diagnosis import Finding, Outcome, Trial
 
-# Among causes of one kind the more special first.
-_SPECIAL = (
-    "I10",
-    "I08",
-    "I03",
-    "I09",
-    "I04",
-    "I07",
-    "I05",
-    "I06",
-    "I02",
-    "I01",
-    "O05",
-    "O06",
-    "O07",
-    "O10",
-    "O02",
-    "O01",
-    "O03",
-)
 _LOSS_TELLS = (
     "W01",
     "W03",
@@ -59,7 +40,6 @@ _MOST = 4  # times the length of one run that all proofs together may take
 _FASTER = ("O00", "O01", "O03", "I00", "W00", "L00")
 _SURE = 2  # times the steps that were asked for, from which on a run that did not learn says something
 _LEAST = 20  # steps of a proof, however slow the network is
-_ENOUGH = 0.5  # quality beyond which no other strength of a change is tried
 
 
 class Proving:
@@ -90,17 +70,17 @@ class Proving:
         """What is left of the suspicions, root causes first, each with its trial."""
         judged: list[tuple[Suspicion, Trial]] = []
         for one in suspicions:
-            if one.edit is not None and any(one.id == other.id and _cures(trial) for other, trial in judged):
+            if one.edit is not None and any(one.id == other.id and cures(trial) for other, trial in judged):
                 continue
             trial = self._judge(one)
             if trial is not None:
                 judged.append((one, trial))
-        judged = _best_of_each(judged)
-        certain = [pair for pair in judged if pair[0].needs == "nothing" and _alarming(pair[0])]
+        judged = best_of_each(judged)
+        certain = [pair for pair in judged if pair[0].needs == "nothing" and alarming(pair[0])]
         proved = [pair for pair in judged if pair[1].outcome == "verified"]
         if not self.chart.trains and not certain and not proved:
             judged = [*judged, *self._unexplained()]
-        return [finding_of(self._tempered(one), trial) for one, trial in _absorbed(judged)]
+        return [finding_of(self._tempered(one), trial) for one, trial in absorbed(judged)]
 
     def _tempered(self, one: Suspicion) -> Suspicion:
         """After a run that time cut short, a setting that is quicker at first is no alarm: many begin slowly."""
@@ -146,7 +126,7 @@ class Proving:
             return None
         if one.needs == "proof" and chart.trains and one.id.startswith("O") and _well(chart, one):
             return None
-        if one.edit is None or (not _alarming(one) and chart.trains):
+        if one.edit is None or (not alarming(one) and chart.trains):
             return Trial() if one.needs != "proof" else None
         run = self.run(one.edit)
         trial = Trial(note="it could not be applied") if run is None else self._compared(run, one.id)
@@ -221,7 +201,7 @@ class Proving:
         chart, run = self.chart, self.chart.run
         if chart.broke:
             return True
-        if run is None or "together" in what or not (trial.before < threshold("not_learned") and _cures(trial)):
+        if run is None or "together" in what or not (trial.before < threshold("not_learned") and cures(trial)):
             return False
         if id == "W00":  # not if it steps less often, or warms up
             rates = [rate for rate in run.lr if math.isfinite(rate)]
@@ -280,76 +260,6 @@ def _lower(chart: Chart, run: Run, user: Run, share: float) -> bool:
     return user.end - constant > 0 and run.end - constant <= share * (user.end - constant)
 
 
-def _alarming(one: Suspicion) -> bool:
-    return one.severity in ("critical", "warning")
-
-
-def _cures(trial: Trial) -> bool:
-    return trial.outcome == "verified" and trial.after >= _ENOUGH
-
-
 def _well(chart: Chart, one: Suspicion) -> bool:
     """Whether a run that learns is no reason to try other settings of the optimiser."""
     return quality_of(chart.run) > 0.5 or one.id == "O02"
-
-
-def _best_of_each(judged: list[tuple[Suspicion, Trial]]) -> list[tuple[Suspicion, Trial]]:
-    """Of suspicions with one id (several learning rates) the one whose change helped most."""
-    best: dict[str, tuple[Suspicion, Trial]] = {}
-    for one, trial in judged:
-        held = best.get(one.id)
-        if held is None or _worth(trial) > _worth(held[1]):
-            best[one.id] = (one, trial)
-    return list(best.values())
-
-
-def _worth(trial: Trial) -> float:
-    return trial.after if trial.outcome == "verified" else -2.0
-
-
-def _absorbed(judged: list[tuple[Suspicion, Trial]]) -> list[tuple[Suspicion, Trial]]:
-    """In the order of root causes, without what a cause before it explains."""
-    ordered = sorted(
-        judged,
-        key=lambda pair: (
-            not _alarming(pair[0]),
-            not (pair[1].outcome == "verified" or pair[0].needs == "nothing"),
-            pair[0].rank,
-            _SPECIAL.index(pair[0].id) if pair[0].id in _SPECIAL else -1,
-            -pair[0].confidence,
-        ),
-    )
-    kept: list[tuple[Suspicion, Trial]] = []
-    explained: set[str] = set()
-    for one, trial in ordered:
-        if one.id in explained:
-            continue
-        kept.append((one, trial))
-        if _alarming(one) and (trial.outcome == "verified" or one.needs == "nothing"):
-            explained |= set(one.explains)
-    return kept
-
-
-def finding_of(one: Suspicion, trial: Trial) -> Finding:
-    """A suspicion as a finding, with what came of trying its change."""
-    confidence = one.confidence
-    if trial.outcome == "verified":
-        confidence = min(1.0, confidence + 0.1)
-    elif trial.outcome != "not tried" and one.needs == "harm":
-        confidence *= 0.6
-    return Finding(
-        id=one.id,
-        title=one.title,
-        severity=one.severity,
-        confidence=round(confidence, 3),
-        cause=one.cause,
-        prescription=one.prescription,
-        stage=3 if trial.outcome != "not tried" else one.stage,
-        step=one.step,
-        where=one.where,
-        code=one.code,
-        evidence=one.evidence,
-        explains=one.explains,
-        trial=trial,
-        limits=one.limits,
-    )

@@ -23,11 +23,12 @@ from orograph.data.structure import batch_length
 from orograph.diagnose import edits
 from orograph.diagnose.chart import Chart, Edit, Suspicion, quality_of
 from orograph.diagnose.glances import glance
+from orograph.diagnose.order import finding_of
 from orograph.diagnose.patient import Copy
 from orograph.diagnose.plain import plain_copy
-from orograph.diagnose.proving import cured, finding_of
+from orograph.diagnose.proving import cured
 from orograph.diagnose.rules.counting import usual_loss
-from orograph.diagnose.rules.wiring import steps_seldom
+from orograph.diagnose.rules.stepping import steps_seldom
 from orograph.diagnose.shadow import train
 from orograph.diagnose.thresholds import threshold
 from orograph.results.diagnosis import Evidence, Finding, Severity, Trial
@@ -96,7 +97,9 @@ class SecondLook:
             return [self._cause(own, plain) or self._architecture(best, plain)]
         every = [one for one in (*self._found.values(), plain) if one is not None]
         unseen, heart = max(one.aside for one in every), max(one.trained for one in every)
-        if unseen < threshold("says_nothing") and heart >= threshold("by_heart") and self._kept >= _FEW:
+        neighbours = self.chart.probe.known.surprise  # which know ranks, however wild some targets are
+        quiet = not neighbours > 2 * threshold("surprise")
+        if unseen < threshold("says_nothing") and heart >= threshold("by_heart") and self._kept >= _FEW and quiet:
             return [self._by_heart(heart, unseen)]
         return []
 

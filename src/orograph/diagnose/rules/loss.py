@@ -12,13 +12,11 @@ from torch import Tensor, nn
 from orograph.diagnose import edits
 from orograph.diagnose.chart import Chart, Suspicion
 from orograph.diagnose.losses import parts_of
+from orograph.diagnose.rules.endings import clipped, reach, squashed
 from orograph.diagnose.rules.function import last_kind
 from orograph.diagnose.task import flat_outputs
 from orograph.diagnose.thresholds import threshold
 from orograph.results.diagnosis import Evidence
-
-_SQUASHING = (nn.Sigmoid, nn.Tanh, nn.ReLU, nn.Softmax, nn.Hardtanh, nn.ReLU6, nn.Softplus)
-_NAMES = tuple(kind.__name__ for kind in _SQUASHING)
 
 
 def loss(chart: Chart) -> Iterator[Suspicion]:
@@ -28,11 +26,11 @@ def loss(chart: Chart) -> Iterator[Suspicion]:
     if task.kind in ("classes", "binary"):
         yield from _probabilities(chart, flat)
     if task.kind == "classes" and flat is not None:
-        yield from _clipped(chart, flat)
+        yield from clipped(chart, flat)
     if task.kind in ("classes", "binary"):
-        yield from _squashed(chart)
+        yield from squashed(chart)
     if task.kind == "numbers":
-        yield from _reach(chart, flat)
+        yield from reach(chart)
         if "every output with every target" in task.form or _broadcast(chart):
             yield Suspicion(
                 "L05",
@@ -125,90 +123,6 @@ def _sums(flat: Tensor | None) -> tuple[Evidence, ...]:
         Evidence("smallest output", float(flat.min()), 0.0, "below 0 for logits"),
         Evidence("mean sum of an example's outputs", float(flat.sum(1).mean()), 1.0),
     )
-
-
-def _clipped(chart: Chart, flat: Tensor) -> Iterator[Suspicion]:
-    zeros = float((flat == 0).float().mean())
-    some = (flat != 0).any(1)  # rows of zeros alone have another cause
-    mixed = float((flat[some] == 0).float().mean()) if bool(some.any()) else 0.0
-    positive = bool((flat >= 0).all())
-    last = last_kind(chart)
-    if chart.probe.task.form == "cross-entropy of ReLU" or (
-        positive and (mixed > threshold("clipped_logits") or last == "ReLU")
-    ):
-        yield Suspicion(
-            "L02",
-            "logits are rectified",
-            "critical",
-            0.93,
-            "a ReLU follows the last layer: classes whose logit is zero get no gradient",
-            "end the network with a linear layer",
-            "return self.head(h)      # no activation after it",
-            stage=1,
-            evidence=(Evidence("share of exact zeros among the logits", zeros, threshold("clipped_logits"), "0"),),
-            explains=("I04", "O00"),
-            edit=edits.without(nn.ReLU, "no ReLU at the end", last=True) if last == "ReLU" else None,
-        )
-
-
-def _squashed(chart: Chart) -> Iterator[Suspicion]:
-    """Logits that cannot move far enough apart for a confident answer."""
-    task, (low, high) = chart.probe.task, chart.probe.bounds
-    if task.form not in ("cross-entropy", "binary cross-entropy of logits"):
-        return
-    if task.kind == "binary":
-        least = max(_softplus(low), _softplus(-high))
-    else:
-        least = _softplus(math.log(max(task.classes - 1, 1)) - (high - low))
-    if least > threshold("least_loss"):
-        last = last_kind(chart) if last_kind(chart) in _NAMES else ""
-        yield Suspicion(
-            "L02",
-            f"logits are squashed{f' by {last.lower()}' if last else ''}",
-            "warning",
-            0.8,
-            f"outputs stay between {low:.3g} and {high:.3g} whatever the weights are, so that the loss of a perfect "
-            f"answer is {least:.2g} and confidence is out of reach",
-            "end the network with a linear layer",
-            "return self.head(h)      # no activation, no clamp() after it",
-            stage=1,
-            evidence=(Evidence("loss of the best possible answers", least, threshold("least_loss"), "0"),),
-            explains=("I04", "I06", "I05", "O00", "L00"),
-            limits="cosines with a scale that is learned elsewhere",
-            edit=edits.without(_SQUASHING, "no squashing at the end", last=True) if last else None,
-            needs="proof" if last else "nothing",
-        )
-
-
-def _softplus(x: float) -> float:
-    """log(1 + exp(x))."""
-    return max(x, 0.0) + math.log1p(math.exp(-abs(x)))
-
-
-def _reach(chart: Chart, flat: Tensor | None) -> Iterator[Suspicion]:
-    last = last_kind(chart)
-    targets = [t for b in chart.patient.batches if isinstance(t := parts_of(b)[1], Tensor) and t.is_floating_point()]
-    low, high = {"Sigmoid": (0.0, 1.0), "Softmax": (0.0, 1.0), "Tanh": (-1.0, 1.0), "ReLU": (0.0, math.inf)}.get(
-        last, chart.probe.bounds
-    )
-    if not targets:
-        return
-    every = torch.cat([t.reshape(-1).float() for t in targets])
-    outside = float(((every < low - 1e-3) | (every > high + 1e-3)).float().mean())
-    if outside > 0.05:
-        yield Suspicion(
-            "L06",
-            f"the network ends in {last.lower() if last in _NAMES else 'bounds'} and cannot reach the targets",
-            "critical",
-            0.95,
-            f"outputs lie in [{low:g}, {high:g}], and {outside:.0%} of the targets do not",
-            "end the network with a linear layer, or scale the targets into this range",
-            "return self.head(h)      # no activation after it",
-            stage=1,
-            evidence=(Evidence("share of targets out of reach", outside, 0.05, "0"),),
-            explains=("I05", "O02", "D08", "I04", "O00"),
-            edit=edits.without(_SQUASHING, "no activation at the end", last=True),
-        )
 
 
 def _binary_range(chart: Chart) -> Iterator[Suspicion]:
