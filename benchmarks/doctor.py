@@ -4,6 +4,7 @@
     python benchmarks/doctor.py --half held-out             # other families, seeds and, in part, other faults
     python benchmarks/doctor.py --half third                # the same by another author
     python benchmarks/doctor.py --half fourth               # and by one more
+    python benchmarks/doctor.py --half fifth                # and another
 
 Plants and their accepted causes are in ``benchmarks/faults``, by another author than the doctor's. A fault counts as
 detected when there is any finding that is critical or a warning; the intervals are Wilson's, 95 %, and those of the
@@ -130,7 +131,7 @@ def jobs(
 
 def accepted(row: dict[str, Any]) -> set[str]:
     """The ids of findings that name an accepted cause."""
-    own = {"held out": "means_held_out", "third": "means_third", "fourth": "means_fourth"}.get(row["half"])
+    own = None if row["half"] == "development" else f"means_{row['half'].replace(' ', '_')}"
     means = {**MEANS, **(vars(importlib.import_module(f"faults.{own}"))[own.upper()] if own else {})}
     return {id for cause in row["truth"] for id in means.get(cause, ())}
 
@@ -221,7 +222,7 @@ def report(rows: list[dict[str, Any]]) -> None:
 def main() -> None:
     """Examine every case of a half."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--half", choices=("development", "held-out", "third", "fourth"), default="development")
+    parser.add_argument("--half", choices=("development", "held-out", "third", "fourth", "fifth"), default="development")
     parser.add_argument("--seeds", type=int, nargs="*", default=None)
     parser.add_argument("--only", nargs="*", default=("",), help="parts of 'family plant strength': any will do")
     parser.add_argument("--processes", type=int, default=2)
@@ -234,7 +235,7 @@ def main() -> None:
         report([row for path in options.tables for row in json.loads(path.read_text())])
         return
     half = options.half.replace("-", " ")
-    first = {"development": 0, "held out": 1000, "third": 2000, "fourth": 3000}[half]
+    first = {"development": 0, "held out": 1000, "third": 2000, "fourth": 3000, "fifth": 4000}[half]
     seeds = options.seeds or (first, first + 1, first + 2)
     todo = list(jobs(half, seeds, options.only, options.compare))
     rows = []
