@@ -5,8 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .networks_third import Encoder
-
 
 class Excited(nn.Module):
     """Squeeze and excite: channels times a gate that is computed of their means."""
@@ -82,20 +80,59 @@ def temporal(channels: int, dilations: tuple[int, ...]) -> nn.Sequential:
     return nn.Sequential(*first, *blocks, nn.AdaptiveMaxPool1d(1), nn.Flatten())
 
 
+class SharedKeys(nn.Module):
+    """Attention with several heads of queries and one of keys and values; scores are multiplied by ``scale``."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.scale = (width // heads) ** -0.5
+        self.query = nn.Linear(width, width)
+        self.key = nn.Linear(width, width // heads)
+        self.value = nn.Linear(width, width // heads)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, asking: Tensor, asked: Tensor) -> Tensor:
+        """Sequences (examples, places, width) and what they look at, to sequences of the shape of the first."""
+        queries = self.query(asking).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        scores = self.scale * queries @ self.key(asked)[:, None].transpose(-2, -1)
+        mixed = scores.softmax(-1) @ self.value(asked)[:, None]
+        outputs: Tensor = self.out(mixed.transpose(1, 2).flatten(2))
+        return outputs
+
+
+class Among(nn.Module):
+    """A transformer block with shared keys and the norms before the branches."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(width)
+        self.attention = SharedKeys(width, heads)
+        self.norm2 = nn.LayerNorm(width)
+        self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Sequences (examples, places, width) to sequences of the same shape."""
+        seen = self.norm1(inputs)
+        middle = inputs + self.attention(seen, seen)
+        outputs: Tensor = middle + self.mlp(self.norm2(middle))
+        return outputs
+
+
 class PointSet(nn.Module):
     """Attention among the points of a set, and one learnt query that gathers them."""
 
     def __init__(self, coordinates: int, width: int, blocks: int) -> None:
         super().__init__()
         self.project = nn.Sequential(nn.Linear(coordinates, width), nn.GELU())
-        self.blocks = nn.Sequential(*(Encoder(width, 4) for _ in range(blocks)))
+        self.blocks = nn.Sequential(*(Among(width, 4) for _ in range(blocks)))
         self.query = nn.Parameter(torch.randn(1, 1, width))
-        self.gather = nn.MultiheadAttention(width, 4, batch_first=True)
+        self.gather = SharedKeys(width, 4)
         self.norm = nn.LayerNorm(width)
 
     def forward(self, points: Tensor) -> Tensor:
         """Sets (examples, points, coordinates) to features (examples, width)."""
         seen = self.blocks(self.project(points))
-        gathered = self.gather(self.query.expand(len(points), -1, -1), seen, seen, need_weights=False)[0]
+        gathered = self.gather(self.query.expand(len(points), -1, -1), seen)
         features: Tensor = self.norm(gathered[:, 0])
         return features

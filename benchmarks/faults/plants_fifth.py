@@ -11,22 +11,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .case import Batch, Case, Loss, Strength, loss_of
-from .networks_fifth import PointSet
-from .networks_third import Encoder
+from .networks_fifth import SharedKeys
 from .plant import Collection, pick
 from .steps_fifth import LambdaOfRate, UpdateLost
 from .surgery import (
     before_head,
-    body,
     drawn,
     features,
+    layers,
     matrices,
     preprocessed,
     rate,
     rebuilt,
     reloaded,
-    remodelled,
-    scaled,
     stepping,
 )
 
@@ -186,32 +183,13 @@ def branches_added_up(case: Case, strength: Strength) -> Case:
         return before_head(case, nn.Sequential(*(Branch(features(case)) for _ in range(pick(strength, 8, 20, 20)))))
 
 
-class Sharp(nn.Module):
-    """An encoder block whose attention scores are a factor too large."""
-
-    def __init__(self, block: Encoder, factor: float) -> None:
-        super().__init__()
-        self.block = block
-        self.factor = factor
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Sequences (examples, places, width) to sequences of the same shape."""
-        seen = self.block.norm1(inputs)
-        middle = inputs + self.block.attention(self.factor * seen, seen, seen, need_weights=False)[0]
-        outputs: Tensor = middle + self.block.mlp(self.block.norm2(middle))
-        return outputs
-
-
-@FIFTH.fault("attention-saturated", "initialisation-too-large", needs="attention", strengths=TWO)
+@FIFTH.fault("attention-saturated", needs="attention", strengths=TWO)
 def scores_multiplied(case: Case, strength: Strength) -> Case:
     """Attention scores are multiplied by the width where they were to be divided, or (strong) by its square."""
-    part = body(case)
-    assert isinstance(part, PointSet)
-    width = features(case)
-    blocks = (Sharp(block, pick(strength, width, width**2, width**2)) for block in part.blocks)  # type: ignore[arg-type]
-    part.blocks = nn.Sequential(*blocks)
-    scaled([part.query], pick(strength, width, width**2, width**2))
-    return remodelled(case, case.model)
+    width = float(features(case))
+    for module in layers(case.model, SharedKeys):
+        module.scale = pick(strength, width, width**2, width**2)
+    return case
 
 
 @FIFTH.fault("initialisation-not-centred", "initialisation-too-large", strengths=TWO)
