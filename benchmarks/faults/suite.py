@@ -1,8 +1,8 @@
 """The parts of the benchmark, apart by family, by seed and, for faults beyond the public twenty, by kind.
 
-``development`` is for tuning; ``held_out``, and ``third`` and ``fourth`` by other authors, are scored once, when
-thresholds are frozen. Each yields cases lazily and in the same order every time. A fault or trap that ``validate.py``
-did not find harmful, or harmless, in a family is left out there.
+``development`` is for tuning; ``held_out``, and ``third``, ``fourth`` and ``fifth`` by other authors, are scored once,
+when thresholds are frozen. Each yields cases lazily and in the same order every time. A fault or trap that
+``validate.py`` did not find harmful, or harmless, in a family is left out there.
 
     for case in development():  # a case holds what a user would pass
         og.diagnose.doctor(case.model, case.loader, loss=case.loss, optimizer=case.optimizer, step=case.step)
@@ -19,46 +19,59 @@ from typing import Literal
 
 from .case import Case, Strength
 from .families import FAMILIES, Family
+from .families_fifth import FAMILIES_FIFTH
 from .families_fourth import FAMILIES_FOURTH
 from .families_third import FAMILIES_THIRD
-from .plant import Plant
+from .plant import Collection, Plant
 from .plants import PUBLIC
+from .plants_fifth import FIFTH
 from .plants_fourth import FOURTH
 from .plants_held_out import HELD_OUT
 from .plants_more import MORE
 from .plants_third import THIRD
 from .traps import MORE_TRAPS, TRAPS
+from .traps_fifth import FIFTH_TRAPS
 from .traps_fourth import FOURTH_TRAPS
 from .traps_held_out import HELD_OUT_TRAPS
 from .traps_third import THIRD_TRAPS
 
-Half = Literal["development", "held out", "third", "fourth"]
+Half = Literal["development", "held out", "third", "fourth", "fifth"]
 DEVELOPMENT_SEEDS = (0, 1, 2)
 HELD_OUT_SEEDS = (1000, 1001, 1002)
 THIRD_SEEDS = (2000, 2001, 2002)
 FOURTH_SEEDS = (3000, 3001, 3002)
+FIFTH_SEEDS = (4000, 4001, 4002)
 SEEDS: dict[Half, tuple[int, ...]] = {
     "development": DEVELOPMENT_SEEDS,
     "held out": HELD_OUT_SEEDS,
     "third": THIRD_SEEDS,
     "fourth": FOURTH_SEEDS,
+    "fifth": FIFTH_SEEDS,
 }
 RESULTS: dict[Half, Path] = {
     "development": Path(__file__).with_name("validated.json"),
     "held out": Path(__file__).with_name("validated_held_out.json"),
     "third": Path(__file__).with_name("validated_third.json"),
     "fourth": Path(__file__).with_name("validated_fourth.json"),
+    "fifth": Path(__file__).with_name("validated_fifth.json"),
+}
+#: Faults and traps of the halves for which ``homes`` chooses families, and in how many public faults are tried.
+OWN: dict[Half, tuple[Collection, Collection, int | None]] = {
+    "third": (THIRD, THIRD_TRAPS, None),
+    "fourth": (FOURTH, FOURTH_TRAPS, 4),
+    "fifth": (FIFTH, FIFTH_TRAPS, 4),
 }
 
 
 def families(half: Half) -> list[Family]:
     """The families of a half."""
-    return [family for family in (FAMILIES | FAMILIES_THIRD | FAMILIES_FOURTH).values() if family.half == half]
+    every = FAMILIES | FAMILIES_THIRD | FAMILIES_FOURTH | FAMILIES_FIFTH
+    return [family for family in every.values() if family.half == half]
 
 
 def plants(half: Half, family: Family, tried: bool = False) -> list[tuple[Plant, Strength]]:
     """Everything planted in a family, by name and strength; from the third half on also all that is ``tried`` there."""
-    if half in ("third", "fourth"):
+    if half in OWN:
         chosen = [plant for plant, names in homes(tried, half).items() if family.name in names]
     else:
         extra = {**MORE, **MORE_TRAPS} if half == "development" else {**HELD_OUT, **HELD_OUT_TRAPS}
@@ -68,15 +81,15 @@ def plants(half: Half, family: Family, tried: bool = False) -> list[tuple[Plant,
 
 @cache
 def homes(tried: bool = False, half: Half = "third") -> dict[Plant, tuple[str, ...]]:
-    """The families of the third or fourth half that a plant is made for, by a rule that keeps the set small.
+    """The families of the third half, or of a later one, that a plant is made for, by a rule that keeps the set small.
 
     The families a plant applies to are taken in order of definition, beginning with the one at the plant's own place in
     its collection (counted round): the first two for public faults, three for others, two for traps. Public faults are
-    tried in all families (in the fourth half in the first four), and those where most strengths count come first. What
-    a doctor says plays no part.
+    tried in all families (from the fourth half on in the first four), and those where most strengths count come first.
+    What a doctor says plays no part.
     """
     chosen: dict[Plant, tuple[str, ...]] = {}
-    own, own_traps, limit = (THIRD, THIRD_TRAPS, None) if half == "third" else (FOURTH, FOURTH_TRAPS, 4)
+    own, own_traps, limit = OWN[half]
     for collection, count in ((PUBLIC, 2), (own, 3), (TRAPS, 2), (own_traps, 2)):
         for place, plant in enumerate(collection.values()):
             names = [family.name for family in families(half) if plant.applies(family.traits)]
@@ -134,3 +147,10 @@ def fourth(seeds: Sequence[int] = FOURTH_SEEDS) -> Iterator[Case]:
     if any(seed < 3000 for seed in seeds):
         raise ValueError("Seeds below 3000 belong to the other halves: give larger ones.")
     return cases("fourth", seeds)
+
+
+def fifth(seeds: Sequence[int] = FIFTH_SEEDS) -> Iterator[Case]:
+    """Cases of a further author to score on once. Seeds are 4000 or more."""
+    if any(seed < 4000 for seed in seeds):
+        raise ValueError("Seeds below 4000 belong to the other halves: give larger ones.")
+    return cases("fifth", seeds)
