@@ -222,7 +222,9 @@ def report(rows: list[dict[str, Any]]) -> None:
 def main() -> None:
     """Examine every case of a half."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--half", choices=("development", "held-out", "third", "fourth", "fifth"), default="development")
+    parser.add_argument(
+        "--half", choices=("development", "held-out", "third", "fourth", "fifth"), default="development"
+    )
     parser.add_argument("--seeds", type=int, nargs="*", default=None)
     parser.add_argument("--only", nargs="*", default=("",), help="parts of 'family plant strength': any will do")
     parser.add_argument("--processes", type=int, default=2)

@@ -353,3 +353,28 @@ def test_a_formula_of_the_loss_is_not_guessed_from_one_batch(seed: int) -> None:
     loss = nn.CrossEntropyLoss(weight=torch.linspace(0.5, 1.5, 10))
     found = examine(mlp(seed=seed), loss=loss)
     assert not ids(found), found.summary()
+
+
+def _of_words(model: Any, batch: Any) -> Any:
+    return F.cross_entropy(model(batch["picture"]), batch["digit"])
+
+
+def test_targets_under_a_name_of_their_own() -> None:
+    """A dictionary whose keys say nothing: the entry that the network never gets holds the targets."""
+    order = torch.randperm(len(Y), generator=torch.Generator().manual_seed(0))
+
+    def batches(labels: Any) -> list[Any]:
+        return [{"digit": labels[i : i + 64], "picture": X[i : i + 64]} for i in range(0, 1280, 64)]
+
+    found = examine(mlp(), data=batches(Y), loss=_of_words)
+    assert not ids(found)
+    assert found.task.startswith("10 classes")
+    assert ids(examine(mlp(), data=batches(Y[order]), loss=_of_words)) == ["D05"]
+
+    def step(model: Any, batch: Any, optimizer: Any) -> Any:
+        loss = _of_words(model, batch)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    assert ids(examine(mlp(), data=batches(Y), loss=_of_words, step=step)) == ["W05"]

@@ -25,6 +25,7 @@ from orograph.data.structure import batch_length
 from orograph.diagnose.chart import Chart
 from orograph.diagnose.circumstances import recorded
 from orograph.diagnose.losses import Loss
+from orograph.diagnose.naming import name_targets
 from orograph.diagnose.patient import Patient, Step, gather, repeats_by_design
 from orograph.diagnose.probe import look_at
 from orograph.diagnose.proving import Proving
@@ -107,6 +108,7 @@ def doctor(
         batches, epoch = gather(loader, _MORE, first.device, first.dtype, seed=seed, size=batch_size)
         patient = Patient(model, batches, patient_loss, optimizer, step, epoch)
         patient.repeats = repeats_by_design(loader)
+        name_targets(patient)
         examination = _Examination(patient, steps, seconds, thorough, seed, stages)
         try:
             findings, signals = examination.all()
@@ -153,7 +155,8 @@ class _Examination:
         if not any(one.alarms for one in findings):
             with self._stage("second look"), torch.enable_grad():
                 second = SecondLook(chart, suspicions, seconds=self.seconds, seed=self.seed).findings()
-            findings = [*second, *(one for one in findings if not second or one.id not in _GUESSES)]
+            left = {*_GUESSES, *(one.id for one in second)} if second else set()
+            findings = [*second, *(one for one in findings if one.id not in left)]
         return findings, signals
 
     def _shadow(self, chart: Chart) -> Run:

@@ -32,6 +32,7 @@ class Loss:
             raise UsageError(f"a loss is a name or a callable, not a {type(loss).__name__}")
         self.loss = loss
         self.of_outputs: bool | None = True if isinstance(loss, str) else style_of(loss)
+        self.target_name = ""  # what the user's batches call their targets, where the doctor had to find it out
 
     @property
     def name(self) -> str:
@@ -43,8 +44,14 @@ class Loss:
     def __call__(self, model: Callable[..., Any], batch: Any) -> Tensor:
         if isinstance(self.loss, str):
             return self._named(model, batch)
-        found, self.of_outputs = call_own(self.loss, self.of_outputs, model, batch)
+        found, self.of_outputs = call_own(self.loss, self.of_outputs, model, self.as_given(batch))
         return self._scalar(found)
+
+    def as_given(self, batch: Any) -> Any:
+        """A batch as the user's code knows it."""
+        if not self.target_name:
+            return batch
+        return {self.target_name if name == "targets" else name: value for name, value in batch.items()}
 
     def of(self, outputs: Any, targets: Any) -> Tensor:
         """The loss of outputs that are at hand. Raises UsageError where it is a function of the model."""

@@ -55,7 +55,7 @@ class Copy:
         """One training step, the user's own or the ordinary one; the loss before it (NaN where the step gives none)."""
         batch = self.change(batch)
         if self.step is not None:
-            found = _call(self.step, self, batch, index)
+            found = _call(self.step, self, self.loss.as_given(batch), index)
             return _number(found)
         value: list[Tensor] = []
 

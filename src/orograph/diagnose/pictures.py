@@ -48,7 +48,8 @@ def grain_of(batches: Sequence[Any]) -> Grain:
     if not bool(torch.isfinite(pixels).all()) or pixels.numel() < _PAIRS or len(pixels) < 20:
         return Grain()
     spread = pixels.std(0, correction=0)
-    standard = torch.where(spread > 1e-6, (pixels - pixels.mean(0)) / spread.clamp_min(1e-6), math.nan)
+    least = 1e-3 * float(spread.max())
+    standard = torch.where(spread > least, (pixels - pixels.mean(0)) / spread.clamp_min(1e-30), math.nan)
     alike, doubled = [], []
     for axis in (-1, -2):
         side = pixels.shape[axis]

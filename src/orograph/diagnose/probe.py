@@ -106,7 +106,8 @@ def look_at(made: Copy, batches: Sequence[Any], epoch: int = 0) -> Probe:
                 raise ModelError(f"backward() fails: {str(error).splitlines()[0]}") from error
         # At once, as batch norm's statistics must not have changed since.
         aside = math.nan
-        if pulled is not None and pulled is watch.outputs and not pulled.is_leaf and pulled.grad is not None:
+        alone = pulled is watch.outputs and watch.passes == 1  # else a loss of several outputs, or of several passes
+        if pulled is not None and alone and not pulled.is_leaf and pulled.grad is not None:
             whole = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
             aside = beside(whole, pulled, pulled.grad, dict(model.named_parameters()))
     pull = None if pulled is None or pulled.is_leaf else pulled.grad

@@ -36,6 +36,8 @@ _LOSS_TELLS = (
     "I05",
     "O10",
 )  # their changes keep the loss as it is
+_LOOKS = ("I05", "W03")  # what frozen networks that came trained, or gates, may look like
+_NO_BETTER = ("no effect", "made worse")
 _MOST = 4  # times the length of one run that all proofs together may take
 _FASTER = ("O00", "O01", "O03", "I00", "W00", "L00")
 _SURE = 2  # times the steps that were asked for, from which on a run that did not learn says something
@@ -80,11 +82,14 @@ class Proving:
         proved = [pair for pair in judged if pair[1].outcome == "verified"]
         if not self.chart.trains and not certain and not proved:
             judged = [*judged, *self._unexplained()]
-        return [finding_of(self._tempered(one), trial) for one, trial in absorbed(judged)]
+        return [finding_of(self._tempered(one, trial), trial) for one, trial in absorbed(judged)]
 
-    def _tempered(self, one: Suspicion) -> Suspicion:
-        """After a run that time cut short, a setting that is quicker at first is no alarm: many begin slowly."""
+    def _tempered(self, one: Suspicion, trial: Trial) -> Suspicion:
+        """After a run that time cut short, a setting that is quicker at first is no alarm: many begin slowly. Nor is
+        what looks like a fault in a network that answers well, and no better without it."""
         run = self.chart.run
+        if one.id in _LOOKS and quality_of(run) >= threshold("second_look") and trial.outcome in _NO_BETTER:
+            return replace(one, severity="question")
         short = run is not None and sum(run.taken) < _SURE * self.wanted  # steps of the optimiser, not passes
         vague = run is not None and math.isnan(quality_of(run))  # a loss by itself need not fall: that of a GAN, say
         if (

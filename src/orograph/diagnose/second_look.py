@@ -94,7 +94,7 @@ class SecondLook:
         if trusted.aside - own.aside >= threshold("behind"):
             return [self._cause(own, trusted) or self._told(self._together(), own, trusted)]
         if plain is not None and plain.aside - best.aside >= threshold("behind_plain"):
-            return [self._cause(own, plain) or self._architecture(best, plain)]
+            return [self._order(best, plain) or self._cause(own, plain) or self._architecture(best, plain)]
         every = [one for one in (*self._found.values(), plain) if one is not None]
         unseen, heart = max(one.aside for one in every), max(one.trained for one in every)
         neighbours = self.chart.probe.known.surprise  # which know ranks, however wild some targets are
@@ -120,7 +120,7 @@ class SecondLook:
 
     def _told(self, one: Suspicion, own: _Answers, found: _Answers) -> Finding:
         trial = Trial("verified", _MEASURE, own.aside, found.aside, self.steps)
-        severity: Severity = "critical" if own.aside < threshold("not_learned") else "warning"
+        severity = self._severity(own)
         if self._warming and one.id in _SLOWER:
             severity = "question"  # the rate has yet to reach its height
         if own.aside >= threshold("not_learned"):
@@ -165,21 +165,37 @@ class SecondLook:
         usual = [edits.redrawn(), *([] if loss is None else [loss])]
         return [edits.both(*usual, edits.trusted_optimizer(rate)) for rate in _RATES]
 
+    def _order(self, own: _Answers, plain: _Answers) -> Finding | None:
+        """Places that the network does not know, where a network that knows them does far better."""
+        blind = next((one for one in self._suspicions if one.id == "A04"), None)
+        if blind is None:
+            return None
+        told = (*blind.evidence, *self._compared(own, plain))
+        return finding_of(replace(blind, severity=self._severity(own), evidence=told, needs="nothing"), Trial())
+
+    @staticmethod
+    def _severity(own: _Answers) -> Severity:
+        return "critical" if own.aside < threshold("not_learned") else "warning"
+
+    @staticmethod
+    def _compared(own: _Answers, plain: _Answers) -> tuple[Evidence, Evidence]:
+        return (
+            Evidence("quality on examples kept aside, with the better of both optimisers", own.aside),
+            Evidence("the same of a plain network", plain.aside, own.aside + threshold("behind_plain")),
+        )
+
     def _architecture(self, own: _Answers, plain: _Answers) -> Finding:
         return Finding(
             id="A08",
             title="a plain network learns what this one does not",
-            severity="critical" if own.aside < threshold("not_learned") else "warning",
+            severity=self._severity(own),
             confidence=0.7,
             cause="two hidden layers on the same examples answer far better, and neither other weights, the usual loss "
             "nor a trusted optimiser bring this network there: its forward pass loses what matters",
             prescription="take parts out of forward() until it learns; look for axes that are swapped, positions that "
             "are missing, and places that are read wrongly",
             stage=3,
-            evidence=(
-                Evidence("quality on examples kept aside, with the better of both optimisers", own.aside),
-                Evidence("the same of a plain network", plain.aside, own.aside + threshold("behind_plain")),
-            ),
+            evidence=self._compared(own, plain),
             limits="so few steps: large networks may need more",
         )
 

@@ -47,6 +47,7 @@ class Watch:
     readings: list[Reading] = field(default_factory=list)
     inputs: Tensor | None = None
     outputs: Any = None
+    passes: int = 0  # how often the whole network ran
 
 
 class _Functions(TorchFunctionMode):
@@ -102,11 +103,14 @@ def watching(model: nn.Module, *, gradients: bool = True) -> Iterator[Watch]:
                 note(name, type(module).__name__, output)
             if name == "":
                 watch.outputs = output
+                watch.passes += 1
 
         return hook
 
     def called(kind: str, output: Tensor) -> None:
-        place = inside[-1] if inside else ""
+        if not inside:
+            return  # a loss, or a teacher's network
+        place = inside[-1]
         module = modules.get(place)
         if module is None or not is_leaf(module):
             note(f"{place}.{kind.lower()}".lstrip("."), kind, output)

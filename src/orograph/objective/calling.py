@@ -100,10 +100,21 @@ def parts_of(batch: Any) -> tuple[Any, Any]:
 
 
 def called(model: Callable[..., Any], inputs: Any) -> Any:
-    """The network on inputs: named, several or one."""
+    """The network on inputs: named, several or one (also by a name that its forward pass does not know)."""
     if isinstance(inputs, Mapping):
+        if len(inputs) == 1 and not _knows(model, next(iter(inputs))):
+            return model(*inputs.values())
         return model(**inputs)
     return model(*inputs) if isinstance(inputs, tuple) else model(inputs)
+
+
+def _knows(model: Callable[..., Any], name: str) -> bool:
+    """Whether a network takes an argument of this name."""
+    try:
+        taken = inspect.signature(model.forward if isinstance(model, nn.Module) else model).parameters.values()
+    except (TypeError, ValueError):
+        return True
+    return any(one.name == name or one.kind is one.VAR_KEYWORD for one in taken)
 
 
 def _of_outputs(function: Callable[..., Any], model: Callable[..., Any], batch: Any) -> Any:

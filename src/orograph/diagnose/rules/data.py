@@ -85,6 +85,7 @@ def data(chart: Chart) -> Iterator[Suspicion]:
             edit=edits.shuffled(chart.patient.batches),
         )  # fmt: skip
     few = 0 < inputs.distinct < threshold("few_examples")
+    small = inputs.distinct == inputs.seen >= threshold("few_examples") / 2  # a data set that is no larger
     often = inputs.distinct < min(threshold("repeated_share") * inputs.seen, threshold("some_examples"))
     if inputs.seen and (
         few or (not chart.patient.repeats and inputs.distinct < threshold("distinct_share") * inputs.seen)
@@ -92,7 +93,7 @@ def data(chart: Chart) -> Iterator[Suspicion]:
         yield Suspicion(
             "D09",
             f"only {inputs.distinct} different examples ever come",
-            "warning" if few or often else "question",  # oversampling is sound
+            "warning" if (few and not small) or often else "question",  # oversampling is sound
             0.85,
             f"of {inputs.seen} examples in one pass over the loader {inputs.distinct} differ: the rest are repetitions"
             if not few
