@@ -172,9 +172,9 @@ class _Examination:
         }
 
         def longer(run: Run) -> int:
-            """Three times as many steps where it does not train so far, or what time there is."""
+            """Three times as many steps where it does not train so far, nor broke down, or what time there is."""
             chart.run = run
-            if chart.trains:
+            if chart.trains or chart.broke:
                 return 0
             affordable = int(_PATIENCE * self.seconds * len(run.losses) / max(run.seconds, 1e-6))
             return max(min(_LONGER * self.steps, affordable) - len(run.losses), 0)
