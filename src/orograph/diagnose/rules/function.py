@@ -148,11 +148,12 @@ def _linear(chart: Chart) -> Iterator[Suspicion]:
 
 def _order(chart: Chart) -> Iterator[Suspicion]:
     order, inputs = chart.probe.depends.order, chart.probe.given
+    well = chart.quality >= threshold("second_look")
     if chart.probe.attends and math.isfinite(order) and order < threshold("linear"):
         yield Suspicion(
             "A04",
             "the network does not know the order of its tokens",
-            "question" if chart.trains or inputs is None or inputs.is_floating_point() else "warning",
+            "question" if well or inputs is None or inputs.is_floating_point() else "warning",  # points may be a set
             0.85,
             "when the places of a sequence change, its outputs are the same: attention alone sees a set, no sequence",
             "add embeddings of the places to those of the tokens",
