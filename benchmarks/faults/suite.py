@@ -1,7 +1,7 @@
 """The parts of the benchmark, apart by family, by seed and, for faults beyond the public twenty, by kind.
 
-``development`` is for tuning; ``held_out``, and ``third``, ``fourth`` and ``fifth`` by other authors, are scored once,
-when thresholds are frozen. Each yields cases lazily and in the same order every time. A fault or trap that
+``development`` is for tuning; ``held_out``, and ``third``, ``fourth``, ``fifth`` and ``sixth`` by other authors, are
+scored once, when thresholds are frozen. Each yields cases lazily and in the same order every time. A fault or trap that
 ``validate.py`` did not find harmful, or harmless, in a family is left out there.
 
     for case in development():  # a case holds what a user would pass
@@ -21,6 +21,7 @@ from .case import Case, Strength
 from .families import FAMILIES, Family
 from .families_fifth import FAMILIES_FIFTH
 from .families_fourth import FAMILIES_FOURTH
+from .families_sixth import FAMILIES_SIXTH
 from .families_third import FAMILIES_THIRD
 from .plant import Collection, Plant
 from .plants import PUBLIC
@@ -28,25 +29,29 @@ from .plants_fifth import FIFTH
 from .plants_fourth import FOURTH
 from .plants_held_out import HELD_OUT
 from .plants_more import MORE
+from .plants_sixth import SIXTH
 from .plants_third import THIRD
 from .traps import MORE_TRAPS, TRAPS
 from .traps_fifth import FIFTH_TRAPS
 from .traps_fourth import FOURTH_TRAPS
 from .traps_held_out import HELD_OUT_TRAPS
+from .traps_sixth import SIXTH_TRAPS
 from .traps_third import THIRD_TRAPS
 
-Half = Literal["development", "held out", "third", "fourth", "fifth"]
+Half = Literal["development", "held out", "third", "fourth", "fifth", "sixth"]
 DEVELOPMENT_SEEDS = (0, 1, 2)
 HELD_OUT_SEEDS = (1000, 1001, 1002)
 THIRD_SEEDS = (2000, 2001, 2002)
 FOURTH_SEEDS = (3000, 3001, 3002)
 FIFTH_SEEDS = (4000, 4001, 4002)
+SIXTH_SEEDS = (5000, 5001, 5002)
 SEEDS: dict[Half, tuple[int, ...]] = {
     "development": DEVELOPMENT_SEEDS,
     "held out": HELD_OUT_SEEDS,
     "third": THIRD_SEEDS,
     "fourth": FOURTH_SEEDS,
     "fifth": FIFTH_SEEDS,
+    "sixth": SIXTH_SEEDS,
 }
 RESULTS: dict[Half, Path] = {
     "development": Path(__file__).with_name("validated.json"),
@@ -54,18 +59,20 @@ RESULTS: dict[Half, Path] = {
     "third": Path(__file__).with_name("validated_third.json"),
     "fourth": Path(__file__).with_name("validated_fourth.json"),
     "fifth": Path(__file__).with_name("validated_fifth.json"),
+    "sixth": Path(__file__).with_name("validated_sixth.json"),
 }
 #: Faults and traps of the halves for which ``homes`` chooses families, and in how many public faults are tried.
 OWN: dict[Half, tuple[Collection, Collection, int | None]] = {
     "third": (THIRD, THIRD_TRAPS, None),
     "fourth": (FOURTH, FOURTH_TRAPS, 4),
     "fifth": (FIFTH, FIFTH_TRAPS, 4),
+    "sixth": (SIXTH, SIXTH_TRAPS, 4),
 }
 
 
 def families(half: Half) -> list[Family]:
     """The families of a half."""
-    every = FAMILIES | FAMILIES_THIRD | FAMILIES_FOURTH | FAMILIES_FIFTH
+    every = FAMILIES | FAMILIES_THIRD | FAMILIES_FOURTH | FAMILIES_FIFTH | FAMILIES_SIXTH
     return [family for family in every.values() if family.half == half]
 
 
@@ -154,3 +161,10 @@ def fifth(seeds: Sequence[int] = FIFTH_SEEDS) -> Iterator[Case]:
     if any(seed < 4000 for seed in seeds):
         raise ValueError("Seeds below 4000 belong to the other halves: give larger ones.")
     return cases("fifth", seeds)
+
+
+def sixth(seeds: Sequence[int] = SIXTH_SEEDS) -> Iterator[Case]:
+    """Cases of one author more to score on once. Seeds are 5000 or more."""
+    if any(seed < 5000 for seed in seeds):
+        raise ValueError("Seeds below 5000 belong to the other halves: give larger ones.")
+    return cases("sixth", seeds)

@@ -30,6 +30,7 @@ CONTROL_SEEDS: dict[Half, range] = {
     "third": range(2000, 2010),
     "fourth": range(3000, 3010),
     "fifth": range(4000, 4010),
+    "sixth": range(5000, 5010),
 }
 LIMIT = 0.9
 GREY = 0.6
@@ -102,7 +103,9 @@ def rounded(value: float) -> float | None:
 def main() -> None:
     """Validate a half, or some of its families, and keep the rows in the half's file."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--half", choices=["development", "held out", "third", "fourth", "fifth"], required=True)
+    parser.add_argument(
+        "--half", choices=["development", "held out", "third", "fourth", "fifth", "sixth"], required=True
+    )
     parser.add_argument("--seeds", type=int, default=3, help="how many of the half's seeds the plants are tried on")
     parser.add_argument("--family", default="", help="the name of one family; rows of the others stay as they are")
     parser.add_argument("--only", default="", help="the name of one plant; nothing is written")
