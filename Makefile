@@ -36,6 +36,7 @@ bench-doctor: $(READY)  # planted faults, part by part: about an hour of two cor
 	$(BIN)/python benchmarks/doctor.py --half third --compare
 	$(BIN)/python benchmarks/doctor.py --half fourth --compare
 	$(BIN)/python benchmarks/doctor.py --half fifth --compare
+	$(BIN)/python benchmarks/doctor.py --half sixth --compare
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

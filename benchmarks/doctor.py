@@ -4,7 +4,7 @@
     python benchmarks/doctor.py --half held-out             # other families, seeds and, in part, other faults
     python benchmarks/doctor.py --half third                # the same by another author
     python benchmarks/doctor.py --half fourth               # and by one more
-    python benchmarks/doctor.py --half fifth                # and another
+    python benchmarks/doctor.py --half fifth                # and another, as the sixth
 
 Plants and their accepted causes are in ``benchmarks/faults``, by another author than the doctor's. A fault counts as
 detected when there is any finding that is critical or a warning; the intervals are Wilson's, 95 %, and those of the
@@ -31,6 +31,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+PARTS = ("development", "held-out", "third", "fourth", "fifth", "sixth")
 #: The doctor's findings that stand for each cause.
 MEANS: dict[str, tuple[str, ...]] = {
     "learning-rate-too-high": ("O01", "O03"),
@@ -222,9 +223,7 @@ def report(rows: list[dict[str, Any]]) -> None:
 def main() -> None:
     """Examine every case of a half."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--half", choices=("development", "held-out", "third", "fourth", "fifth"), default="development"
-    )
+    parser.add_argument("--half", choices=PARTS, default="development")
     parser.add_argument("--seeds", type=int, nargs="*", default=None)
     parser.add_argument("--only", nargs="*", default=("",), help="parts of 'family plant strength': any will do")
     parser.add_argument("--processes", type=int, default=2)
@@ -237,7 +236,7 @@ def main() -> None:
         report([row for path in options.tables for row in json.loads(path.read_text())])
         return
     half = options.half.replace("-", " ")
-    first = {"development": 0, "held out": 1000, "third": 2000, "fourth": 3000, "fifth": 4000}[half]
+    first = {"development": 0, "held out": 1000, "third": 2000, "fourth": 3000, "fifth": 4000, "sixth": 5000}[half]
     seeds = options.seeds or (first, first + 1, first + 2)
     todo = list(jobs(half, seeds, options.only, options.compare))
     rows = []
