@@ -31,7 +31,6 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-PARTS = ("development", "held-out", "third", "fourth", "fifth", "sixth")
 #: The doctor's findings that stand for each cause.
 MEANS: dict[str, tuple[str, ...]] = {
     "learning-rate-too-high": ("O01", "O03"),
@@ -119,13 +118,8 @@ def jobs(
 
     for family in suite.families(half):
         for seed in seeds:
-            chosen = [("", "none")]
-            chosen += [
-                (plant.name, strength)
-                for plant, strength in suite.plants(half, family)
-                if (family.name, plant.name, strength) not in suite.rejected(half)
-            ]
-            for name, strength in chosen:
+            chosen = [(plant.name, strength) for plant, strength in suite.counted(half, family)]
+            for name, strength in [("", "none"), *chosen]:
                 if any(part in f"{family.name} {name or 'control'} {strength}" for part in only):
                     yield half, family.name, seed, name, strength, compared
 
@@ -222,8 +216,10 @@ def report(rows: list[dict[str, Any]]) -> None:
 
 def main() -> None:
     """Examine every case of a half."""
+    from faults import suite
+
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--half", choices=PARTS, default="development")
+    parser.add_argument("--half", choices=[part.replace(" ", "-") for part in suite.PARTS], default="development")
     parser.add_argument("--seeds", type=int, nargs="*", default=None)
     parser.add_argument("--only", nargs="*", default=("",), help="parts of 'family plant strength': any will do")
     parser.add_argument("--processes", type=int, default=2)
@@ -236,8 +232,7 @@ def main() -> None:
         report([row for path in options.tables for row in json.loads(path.read_text())])
         return
     half = options.half.replace("-", " ")
-    first = {"development": 0, "held out": 1000, "third": 2000, "fourth": 3000, "fifth": 4000, "sixth": 5000}[half]
-    seeds = options.seeds or (first, first + 1, first + 2)
+    seeds = options.seeds or suite.seeds_of(half)
     todo = list(jobs(half, seeds, options.only, options.compare))
     rows = []
     with ProcessPoolExecutor(options.processes) as pool:

@@ -1,84 +1,65 @@
 """The parts of the benchmark, apart by family, by seed and, for faults beyond the public twenty, by kind.
 
-``development`` is for tuning; ``held_out``, and ``third``, ``fourth``, ``fifth`` and ``sixth`` by other authors, are
-scored once, when thresholds are frozen. Each yields cases lazily and in the same order every time. A fault or trap that
+``development`` is for tuning; the other parts, from the third on by other authors, are each scored once, when
+thresholds are frozen. Cases are made lazily and come in the same order every time. A fault or trap that
 ``validate.py`` did not find harmful, or harmless, in a family is left out there.
 
-    for case in development():  # a case holds what a user would pass
+    for case in cases("development"):  # a case holds what a user would pass
         og.diagnose.doctor(case.model, case.loader, loss=case.loss, optimizer=case.optimizer, step=case.step)
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Literal
 
 from .case import Case, Strength
 from .families import FAMILIES, Family
-from .families_fifth import FAMILIES_FIFTH
-from .families_fourth import FAMILIES_FOURTH
-from .families_sixth import FAMILIES_SIXTH
-from .families_third import FAMILIES_THIRD
 from .plant import Collection, Plant
 from .plants import PUBLIC
-from .plants_fifth import FIFTH
-from .plants_fourth import FOURTH
 from .plants_held_out import HELD_OUT
 from .plants_more import MORE
-from .plants_sixth import SIXTH
-from .plants_third import THIRD
 from .traps import MORE_TRAPS, TRAPS
-from .traps_fifth import FIFTH_TRAPS
-from .traps_fourth import FOURTH_TRAPS
 from .traps_held_out import HELD_OUT_TRAPS
-from .traps_sixth import SIXTH_TRAPS
-from .traps_third import THIRD_TRAPS
 
-Half = Literal["development", "held out", "third", "fourth", "fifth", "sixth"]
-DEVELOPMENT_SEEDS = (0, 1, 2)
-HELD_OUT_SEEDS = (1000, 1001, 1002)
-THIRD_SEEDS = (2000, 2001, 2002)
-FOURTH_SEEDS = (3000, 3001, 3002)
-FIFTH_SEEDS = (4000, 4001, 4002)
-SIXTH_SEEDS = (5000, 5001, 5002)
-SEEDS: dict[Half, tuple[int, ...]] = {
-    "development": DEVELOPMENT_SEEDS,
-    "held out": HELD_OUT_SEEDS,
-    "third": THIRD_SEEDS,
-    "fourth": FOURTH_SEEDS,
-    "fifth": FIFTH_SEEDS,
-    "sixth": SIXTH_SEEDS,
-}
-RESULTS: dict[Half, Path] = {
-    "development": Path(__file__).with_name("validated.json"),
-    "held out": Path(__file__).with_name("validated_held_out.json"),
-    "third": Path(__file__).with_name("validated_third.json"),
-    "fourth": Path(__file__).with_name("validated_fourth.json"),
-    "fifth": Path(__file__).with_name("validated_fifth.json"),
-    "sixth": Path(__file__).with_name("validated_sixth.json"),
-}
-#: Faults and traps of the halves for which ``homes`` chooses families, and in how many public faults are tried.
-OWN: dict[Half, tuple[Collection, Collection, int | None]] = {
-    "third": (THIRD, THIRD_TRAPS, None),
-    "fourth": (FOURTH, FOURTH_TRAPS, 4),
-    "fifth": (FIFTH, FIFTH_TRAPS, 4),
-    "sixth": (SIXTH, SIXTH_TRAPS, 4),
-}
+#: The parts, each with a thousand seeds of its own: the first from 0 on, the second from 1000 on, and so forth.
+PARTS = ("development", "held out", "third", "fourth", "fifth", "sixth")
+#: Parts for which ``homes`` chooses families, and in how many of them public faults are tried.
+CHOSEN: dict[str, int | None] = {"third": None, **dict.fromkeys(PARTS[3:], 4)}
 
 
-def families(half: Half) -> list[Family]:
+def seeds_of(half: str, count: int = 3) -> tuple[int, ...]:
+    """The first seeds of a part."""
+    first = 1000 * PARTS.index(half)
+    return tuple(range(first, first + count))
+
+
+def results(half: str) -> Path:
+    """Where ``validate.py`` keeps what the plants of a part do."""
+    name = "validated" if half == PARTS[0] else f"validated_{half.replace(' ', '_')}"
+    return Path(__file__).with_name(f"{name}.json")
+
+
+def _own(kind: str, half: str) -> object:
+    """What a later part's own module holds: its families, faults (``plants``) or ``traps``."""
+    name = {"families": "FAMILIES_{}", "plants": "{}", "traps": "{}_TRAPS"}[kind].format(half.upper())
+    return vars(importlib.import_module(f".{kind}_{half}", __package__))[name]
+
+
+def families(half: str) -> list[Family]:
     """The families of a half."""
-    every = FAMILIES | FAMILIES_THIRD | FAMILIES_FOURTH | FAMILIES_FIFTH | FAMILIES_SIXTH
+    every = _own("families", half) if half in CHOSEN else FAMILIES
+    assert isinstance(every, dict)
     return [family for family in every.values() if family.half == half]
 
 
-def plants(half: Half, family: Family, tried: bool = False) -> list[tuple[Plant, Strength]]:
+def plants(half: str, family: Family, tried: bool = False) -> list[tuple[Plant, Strength]]:
     """Everything planted in a family, by name and strength; from the third half on also all that is ``tried`` there."""
-    if half in OWN:
+    if half in CHOSEN:
         chosen = [plant for plant, names in homes(tried, half).items() if family.name in names]
     else:
         extra = {**MORE, **MORE_TRAPS} if half == "development" else {**HELD_OUT, **HELD_OUT_TRAPS}
@@ -87,7 +68,7 @@ def plants(half: Half, family: Family, tried: bool = False) -> list[tuple[Plant,
 
 
 @cache
-def homes(tried: bool = False, half: Half = "third") -> dict[Plant, tuple[str, ...]]:
+def homes(tried: bool, half: str) -> dict[Plant, tuple[str, ...]]:
     """The families of the third half, or of a later one, that a plant is made for, by a rule that keeps the set small.
 
     The families a plant applies to are taken in order of definition, beginning with the one at the plant's own place in
@@ -96,12 +77,14 @@ def homes(tried: bool = False, half: Half = "third") -> dict[Plant, tuple[str, .
     What a doctor says plays no part.
     """
     chosen: dict[Plant, tuple[str, ...]] = {}
-    own, own_traps, limit = OWN[half]
+    own, own_traps = _own("plants", half), _own("traps", half)
+    assert isinstance(own, Collection)
+    assert isinstance(own_traps, Collection)
     for collection, count in ((PUBLIC, 2), (own, 3), (TRAPS, 2), (own_traps, 2)):
         for place, plant in enumerate(collection.values()):
             names = [family.name for family in families(half) if plant.applies(family.traits)]
             start = place % max(1, len(names))
-            names = (names[start:] + names[:start])[:limit]
+            names = (names[start:] + names[:start])[: CHOSEN[half]]
             if collection is PUBLIC:
                 out = Counter(name for name, kind, _ in rejected(half) if kind == plant.name)
                 names.sort(key=out.__getitem__)
@@ -110,61 +93,33 @@ def homes(tried: bool = False, half: Half = "third") -> dict[Plant, tuple[str, .
 
 
 @cache
-def rejected(half: Half) -> frozenset[tuple[str, str, str]]:
+def rejected(half: str) -> frozenset[tuple[str, str, str]]:
     """Family, plant and strength of what did not do what it should on every seed that was tried."""
-    if not RESULTS[half].exists():
+    if not results(half).exists():
         return frozenset()
-    rows = json.loads(RESULTS[half].read_text())["plants"]
+    rows = json.loads(results(half).read_text())["plants"]
     return frozenset((row["family"], row["plant"], row["strength"]) for row in rows if not row["counts"])
 
 
-def cases(half: Half, seeds: Sequence[int]) -> Iterator[Case]:
-    """Per family and seed: the control, then the validated traps and faults."""
+def counted(half: str, family: Family) -> list[tuple[Plant, Strength]]:
+    """The plants of a family that do what they should, at the strengths at which they do."""
+    out = rejected(half)
+    return [
+        (plant, strength) for plant, strength in plants(half, family) if (family.name, plant.name, strength) not in out
+    ]
+
+
+def cases(half: str, seeds: Sequence[int] = ()) -> Iterator[Case]:
+    """Per family and seed (the part's first three, or others of its own): the control, then the traps and faults.
+
+    Raises:
+        ValueError: for a seed of another part.
+    """
+    first = 1000 * PARTS.index(half)
+    if any(not first <= seed < first + 1000 for seed in seeds):
+        raise ValueError(f"The seeds of the part {half!r} are {first} to {first + 999}: give such ones.")
     for family in families(half):
-        for seed in seeds:
+        for seed in seeds or seeds_of(half):
             yield family.build(seed)
-            for plant, strength in plants(half, family):
-                if (family.name, plant.name, strength) not in rejected(half):
-                    yield plant(family.build(seed), strength)
-
-
-def development(seeds: Sequence[int] = DEVELOPMENT_SEEDS) -> Iterator[Case]:
-    """Cases to tune on. Seeds are below 1000."""
-    if any(seed >= 1000 for seed in seeds):
-        raise ValueError("Seeds from 1000 on belong to the held-out half: give smaller ones.")
-    return cases("development", seeds)
-
-
-def held_out(seeds: Sequence[int] = HELD_OUT_SEEDS) -> Iterator[Case]:
-    """Cases to score on once. Seeds are 1000 or more."""
-    if any(seed < 1000 for seed in seeds):
-        raise ValueError("Seeds below 1000 belong to the development half: give larger ones.")
-    return cases("held out", seeds)
-
-
-def third(seeds: Sequence[int] = THIRD_SEEDS) -> Iterator[Case]:
-    """Cases of another author to score on once. Seeds are 2000 or more."""
-    if any(seed < 2000 for seed in seeds):
-        raise ValueError("Seeds below 2000 belong to the other halves: give larger ones.")
-    return cases("third", seeds)
-
-
-def fourth(seeds: Sequence[int] = FOURTH_SEEDS) -> Iterator[Case]:
-    """Cases of one more author to score on once. Seeds are 3000 or more."""
-    if any(seed < 3000 for seed in seeds):
-        raise ValueError("Seeds below 3000 belong to the other halves: give larger ones.")
-    return cases("fourth", seeds)
-
-
-def fifth(seeds: Sequence[int] = FIFTH_SEEDS) -> Iterator[Case]:
-    """Cases of a further author to score on once. Seeds are 4000 or more."""
-    if any(seed < 4000 for seed in seeds):
-        raise ValueError("Seeds below 4000 belong to the other halves: give larger ones.")
-    return cases("fifth", seeds)
-
-
-def sixth(seeds: Sequence[int] = SIXTH_SEEDS) -> Iterator[Case]:
-    """Cases of one author more to score on once. Seeds are 5000 or more."""
-    if any(seed < 5000 for seed in seeds):
-        raise ValueError("Seeds below 5000 belong to the other halves: give larger ones.")
-    return cases("sixth", seeds)
+            for plant, strength in counted(half, family):
+                yield plant(family.build(seed), strength)

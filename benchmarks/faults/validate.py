@@ -22,16 +22,8 @@ import torch
 
 from .case import Case, Outcome, train
 from .families import Family
-from .suite import RESULTS, SEEDS, Half, families, plants
+from .suite import PARTS, families, plants, results, seeds_of
 
-CONTROL_SEEDS: dict[Half, range] = {
-    "development": range(10),
-    "held out": range(1000, 1010),
-    "third": range(2000, 2010),
-    "fourth": range(3000, 3010),
-    "fifth": range(4000, 4010),
-    "sixth": range(5000, 5010),
-}
 LIMIT = 0.9
 GREY = 0.6
 
@@ -43,14 +35,14 @@ def relative(case: Case, outcome: Outcome, control: Case, healthy: Outcome) -> f
     return (outcome.score - case.task.floor) / (healthy.score - control.task.floor)
 
 
-def controls(family: Family, half: Half) -> dict[str, Any]:
+def controls(family: Family, half: str) -> dict[str, Any]:
     """A family's healthy configuration on ten seeds."""
-    outcomes = [train(family.build(seed)) for seed in CONTROL_SEEDS[half]]
+    outcomes = [train(family.build(seed)) for seed in seeds_of(half, 10)]
     scores = [outcome.score for outcome in outcomes]
     print(f"{family.name:22} {statistics.median(scores):.3f} ({min(scores):.3f} to {max(scores):.3f})", flush=True)
     return {
         "family": family.name,
-        "seeds": list(CONTROL_SEEDS[half]),
+        "seeds": list(seeds_of(half, 10)),
         "reference": family.reference,
         "scores": [rounded(value) for value in scores],
         "final_losses": [rounded(outcome.final_loss) for outcome in outcomes],
@@ -58,7 +50,7 @@ def controls(family: Family, half: Half) -> dict[str, Any]:
     }
 
 
-def planted(family: Family, half: Half, seeds: Sequence[int], only: str) -> list[dict[str, Any]]:
+def planted(family: Family, half: str, seeds: Sequence[int], only: str) -> list[dict[str, Any]]:
     """Each plant at each strength that is made for a family."""
     rows = []
     fresh = {seed: family.build(seed) for seed in seeds}
@@ -103,17 +95,15 @@ def rounded(value: float) -> float | None:
 def main() -> None:
     """Validate a half, or some of its families, and keep the rows in the half's file."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--half", choices=["development", "held out", "third", "fourth", "fifth", "sixth"], required=True
-    )
+    parser.add_argument("--half", choices=PARTS, required=True)
     parser.add_argument("--seeds", type=int, default=3, help="how many of the half's seeds the plants are tried on")
     parser.add_argument("--family", default="", help="the name of one family; rows of the others stay as they are")
     parser.add_argument("--only", default="", help="the name of one plant; nothing is written")
     parser.add_argument("--controls", action="store_true", help="controls only; nothing is written")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
-    half: Half = chosen.half
-    seeds = SEEDS[half][: chosen.seeds]
+    half: str = chosen.half
+    seeds = seeds_of(half, chosen.seeds)
     for family in families(half):
         if chosen.family and family.name != chosen.family:
             continue
@@ -124,9 +114,9 @@ def main() -> None:
             keep(half, family, control, rows, time.time() - began)
 
 
-def keep(half: Half, family: Family, control: dict[str, Any], rows: list[dict[str, Any]], seconds: float) -> None:
+def keep(half: str, family: Family, control: dict[str, Any], rows: list[dict[str, Any]], seconds: float) -> None:
     """Replace a family's rows in the half's file."""
-    path = RESULTS[half]
+    path = results(half)
     kept = json.loads(path.read_text()) if path.exists() else {"half": half, "controls": [], "plants": []}
     kept["limit"] = LIMIT
     kept["versions"] = {"torch": torch.__version__, "python": platform.python_version()}
