@@ -77,6 +77,13 @@ class Chart:
         return targets.is_floating_point() and targets.numel() == inputs.numel()
 
     @property
+    def embeds(self) -> bool:
+        """Whether outputs seem to be no answers but places in a space, of which labels tell who belongs to whom: they
+        are more than the labels in use, and the loss is not one of classes."""
+        task = self.probe.task
+        return task.kind == "classes" and not task.form and not self.probe.counts.weights and 0.0 in task.shares
+
+    @property
     def learned(self) -> float:
         """The share of the baseline's loss (else of the first) that was gone at the end of the shadow run."""
         return _learned(self, self.run)

@@ -4,7 +4,7 @@ it stays a number when answers become confident."""
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -26,14 +26,16 @@ class Counting:
     """What counts in the loss; NaN where that cannot be said.
 
     ``weights``: by class of the first batch, how hard the loss pulls at its examples beside cross-entropy, over the
-    largest. ``first``: the share of the whole pull that goes to the class with the largest, of examples that make up
-    ``first_share``. ``without``: the share of examples at which the loss does not pull at all; ``by_class``: whether
-    these are all of their classes. ``breaks``: whether the loss ceases to be finite where outputs are confident.
+    largest. ``first``: the share of the whole pull that goes to the class with the largest (the ``leader``), of
+    examples that make up ``first_share``. ``without``: the share of examples at which the loss does not pull at all;
+    ``by_class``: whether these are all of their classes. ``breaks``: whether the loss ceases to be finite where
+    outputs are confident.
     """
 
     weights: dict[int, float]
     first: float = math.nan
     first_share: float = math.nan
+    leader: int = -1
     without: float = math.nan
     by_class: bool = False
     breaks: bool = False
@@ -95,6 +97,7 @@ def _weighed(pull: Tensor, entropic: Tensor, labels: Tensor, without: float) -> 
         {label: weight / largest for label, weight in weights.items()},
         weights[first] * shares[first] / whole,
         shares[first] / sum(shares.values()),
+        first,
         without,
         by_class,
     )
@@ -105,6 +108,37 @@ def _cosine(one: Tensor, other: Tensor) -> float:
     lengths = one.norm(dim=1) * other.norm(dim=1)
     kept = lengths > 0
     return float(((one * other).sum(1)[kept] / lengths[kept]).mean()) if bool(kept.any()) else 0.0
+
+
+def steady(counts: Counting, made: Copy, batch: Any, task: Task) -> Counting:
+    """What of it is also so where all answers are the other way round.
+
+    A class that does not count is left out whatever the answers are. Losses of the hardest examples, of margins, and
+    of focus leave out what happens to be answered well, which early in training is often one class.
+    """
+    turned: list[Tensor] = []
+
+    def turn(model: Any, args: Any, output: Any) -> Any:
+        if not isinstance(output, Tensor) or turned:
+            return output
+        turned.append((-output.detach()).requires_grad_())
+        return turned[0]
+
+    with probing(made.model):
+        handle = made.model.register_forward_hook(turn)
+        try:
+            loss = made.loss(made.model, made.change(batch))
+            (pull,) = torch.autograd.grad(loss, turned, allow_unused=True)
+        except Exception:  # a loss that cannot bear such answers, or calls no network
+            return counts
+        finally:
+            handle.remove()
+    other = counting_of(pull, turned[0].detach(), batch, task)
+    if not math.isfinite(other.without) or (counts.weights and not other.weights):
+        return counts
+    weights = {label: max(weight, other.weights.get(label, 0.0)) for label, weight in counts.weights.items()}
+    first = min(counts.first, other.first) if counts.leader == other.leader else math.nan
+    return replace(counts, weights=weights, first=first, without=min(counts.without, other.without))
 
 
 def breaks(made: Copy, batch: Any) -> bool:

@@ -4,6 +4,8 @@ a few, and whether in any other way than a single matrix could have it. A pass o
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -127,11 +129,8 @@ def _unused(made: Copy, inputs: Tensor) -> tuple[float, float]:
             return math.nan, 0.0
         handles.append(first.register_forward_hook(lambda module, args, output: kept.append(output)))
         varies = (inputs != inputs[:1]).any(0)
-    zeros = [p for p in made.model.parameters() if p.is_floating_point() and not bool(p.any())]
     try:
-        with probing(made.model, norm="running"), torch.enable_grad():
-            for parameter in zeros:  # branches that begin at zero will pass something on
-                nn.init.normal_(parameter, std=0.1, generator=torch.Generator(parameter.device).manual_seed(0))
+        with probing(made.model, norm="running"), torch.enable_grad(), _begun(made.model):
             found = _answer(made, inputs)
             at = inputs if inputs.requires_grad else kept[0]
             if found is None or not found.requires_grad or len(at) != len(inputs):
@@ -141,8 +140,6 @@ def _unused(made: Copy, inputs: Tensor) -> tuple[float, float]:
     finally:
         for handle in handles:
             handle.remove()
-        for parameter in zeros:
-            nn.init.zeros_(parameter)
     used = (gradient != 0).any(0)
     if not inputs.is_floating_point():
         used = used.reshape(inputs.shape[1], -1).any(1)
@@ -161,25 +158,46 @@ def _unused(made: Copy, inputs: Tensor) -> tuple[float, float]:
     return (share, 0.0) if torch.equal(one, other) else (0.0, share)
 
 
+@contextmanager
+def _begun(model: nn.Module) -> Iterator[None]:
+    """Parameters that are zero are not, as after some steps: branches that begin at zero pass something on."""
+    zeros = [p for p in model.parameters() if p.is_floating_point() and not bool(p.any())]
+    try:
+        with torch.no_grad():
+            for parameter in zeros:
+                nn.init.normal_(parameter, std=0.1, generator=torch.Generator(parameter.device).manual_seed(0))
+        yield
+    finally:
+        for parameter in zeros:
+            nn.init.zeros_(parameter)
+
+
 def _bent(made: Copy, inputs: Tensor) -> float:
     """Of networks with two weight matrices or more; what comes after the last of them is not looked at."""
     kernels = [slot for slot in slots_of(made.model) if kernels_of(slot.layer, slot.own, slot.parameter.detach())]
     if not inputs.is_floating_point() or len(kernels) < 2:
         return math.nan
-    seen: list[Any] = []
+    seen: list[tuple[nn.Module, Any, Any]] = []
     handles = [
-        layer.register_forward_hook(lambda module, args, output: seen.append((module, first_tensor(output))))
+        layer.register_forward_hook(lambda module, args, output: seen.append((module, args, first_tensor(output))))
         for layer in {id(slot.layer): slot.layer for slot in kernels}.values()
     ]
     try:
-        with probing(made.model, norm="running"), torch.no_grad():
+        with probing(made.model, norm="running"), torch.no_grad(), _begun(made.model):
             found = []
             for one in (torch.zeros_like(inputs), inputs, _FAR * inputs):
                 seen.clear()
                 _answer(made, one)
-                if len({id(module) for module, _ in seen}) < 2:  # one matrix is a linear network on purpose
+                if len({id(module) for module, *_ in seen}) < 2:  # one matrix is a linear network on purpose
                     return math.nan
-                found.append(seen[-1][1].double())
+                entered = first_tensor(seen[-1][1])
+                if (
+                    entered is not None
+                    and entered.numel() == one.numel()
+                    and torch.equal(entered.flatten(), one.flatten())
+                ):
+                    return math.nan  # matrices side by side, which something else brings together
+                found.append(seen[-1][2].double())
     finally:
         for handle in handles:
             handle.remove()

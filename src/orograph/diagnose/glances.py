@@ -25,7 +25,9 @@ class Glance:
     ``loss``; ``ratio``, how much of the outputs' spread depends on the input; their ``spread`` over examples; ``top``,
     the largest share of one predicted class (NaN for no classes); ``scale``, the standard deviation of all outputs;
     ``quality``, 0 for answers no better than a constant and 1 for perfect ones, whatever the loss (accuracy above the
-    most frequent class's, the share of variance explained, else the share of the first loss that is gone).
+    most frequent class's, the share of variance explained, else the share of the first loss that is gone); ``rank``,
+    of numbers and two classes, how well outputs are in the order of the targets, or in the opposite one: 1 for
+    perfectly (Spearman's coefficient, of the best pair of an output and a target), whatever else they mean.
     """
 
     step: int
@@ -35,6 +37,7 @@ class Glance:
     top: float
     scale: float
     quality: float = float("nan")
+    rank: float = float("nan")
 
 
 def glance(made: Copy, probe: Sequence[Any], task: Task, step: int) -> Glance:
@@ -82,8 +85,9 @@ def _glanced(made: Copy, probe: Sequence[Any], task: Task, step: int) -> Glance:
     if not rows:
         nan = float("nan")
         return Glance(step, loss, nan, nan, nan, nan)
-    outputs = torch.cat(rows)
-    return Glance(step, loss, *outputs_spread(outputs, task), quality(outputs, torch.cat(wanted), task))
+    outputs, targets = torch.cat(rows), torch.cat(wanted)
+    found = quality(outputs, targets, task), rank(outputs, targets, task)
+    return Glance(step, loss, *outputs_spread(outputs, task), *found)
 
 
 def quality(outputs: Tensor, targets: Tensor, task: Task) -> float:
@@ -99,8 +103,7 @@ def quality(outputs: Tensor, targets: Tensor, task: Task) -> float:
         positives, negatives = int(truth.sum()), int((~truth).sum())
         if not positives or not negatives:
             return 0.0
-        _, place, counts = torch.unique(scores, return_inverse=True, return_counts=True)
-        ranks = (counts.cumsum(0).double() - (counts.double() - 1) / 2)[place]  # equal scores share their mean rank
+        ranks = _ranks(scores)
         area = (float(ranks[truth].sum()) - positives * (positives + 1) / 2) / (positives * negatives)
         return 2 * area - 1
     wanted = targets.reshape(outputs.shape)
@@ -112,6 +115,29 @@ def quality(outputs: Tensor, targets: Tensor, task: Task) -> float:
         aside = float((wanted - wanted.median(0).values).abs().sum())
         explained = max(explained, 1 - float((outputs - wanted).abs().sum()) / aside if aside > 0 else explained)
     return max(explained, -1.0)
+
+
+def rank(outputs: Tensor, targets: Tensor, task: Task) -> float:
+    """How well outputs are in the order of the targets; see :class:`Glance`."""
+    if task.kind == "classes" or not bool(torch.isfinite(outputs).all()):
+        return float("nan")
+    one, other = (_places(table.reshape(len(outputs), -1)) for table in (outputs, targets))
+    return float((one.T @ other).abs().max())
+
+
+def _places(table: Tensor) -> Tensor:
+    """For each column the ranks of its numbers, equal ones sharing theirs, of mean 0 and length 1."""
+    ranks = torch.stack([_ranks(column) for column in table.T], 1)
+    away = ranks - ranks.mean(0)
+    alike: Tensor = away / away.norm(dim=0).clamp_min(1e-12)
+    return alike
+
+
+def _ranks(numbers: Tensor) -> Tensor:
+    """From 1 on; equal ones share their mean."""
+    _, place, counts = torch.unique(numbers, return_inverse=True, return_counts=True)
+    ranks: Tensor = (counts.cumsum(0).double() - (counts.double() - 1) / 2)[place]
+    return ranks
 
 
 def outputs_spread(outputs: Tensor, task: Task) -> tuple[float, float, float, float]:

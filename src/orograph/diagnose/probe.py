@@ -19,7 +19,7 @@ from orograph.data.structure import batch_length, leaves
 from orograph.diagnose.affine import affine
 from orograph.diagnose.batches import only_tensor, with_targets
 from orograph.diagnose.bounds import bounds_of
-from orograph.diagnose.counting import Counting, breaks, counting_of
+from orograph.diagnose.counting import Counting, breaks, counting_of, steady
 from orograph.diagnose.dense import dense
 from orograph.diagnose.dependence import Dependence, dependence_of
 from orograph.diagnose.hidden import hidden
@@ -146,7 +146,7 @@ def look_at(made: Copy, batches: Sequence[Any], epoch: int = 0) -> Probe:
     probe.given = watch.inputs
     probe.depends = dependence_of(made, watch.inputs, parts_of(batches[1 % len(batches)])[0])
     probe.bounds = bounds_of(made, watch.inputs)
-    probe.counts = counting_of(pull, probe.outputs, batch, task)
+    probe.counts = steady(counting_of(pull, probe.outputs, batch, task), made, batch, task)
     if task.kind in ("classes", "binary"):
         probe.counts = replace(probe.counts, breaks=breaks(made, batch))
     probe.known, probe.grain, probe.attends = known(batches, task), grain_of(batches), _attends(watch, model)

@@ -196,10 +196,10 @@ class Proving:
         for id, what, edit in ways:
             run = self.run(edit)
             if run is not None and (trial := self._compared(run)).outcome == "verified":
-                return [(cured(id, what, edit, self._certain(id, what, trial)), trial)]
+                return [(cured(id, what, edit, self._certain(id, what, trial, run)), trial)]
         return [(self._not_cured(), Trial(note="no single change cured it"))]
 
-    def _certain(self, id: str, what: str, trial: Trial) -> bool:
+    def _certain(self, id: str, what: str, trial: Trial, other: Run) -> bool:
         """Whether a cure without a rule alarms. That other weights or another optimiser learn faster does so only
         beside a run that broke down, as deep networks begin slowly; the same optimiser with the ordinary step, or with
         the usual loss, says more."""
@@ -214,7 +214,8 @@ class Proving:
             return steady and statistics.median(run.taken) == 1
         shares = chart.probe.task.shares
         in_use = sum(share > 0 for share in shares) > 0.5 * len(shares)  # else outputs may be no logits
-        return id == "L00" and in_use
+        seen = run.glances and other.glances
+        return id == "L00" and in_use and not (seen and in_order(chart, run.glances[-1].rank, other.glances[-1].rank))
 
     def _not_cured(self) -> Suspicion:
         overfits = self.signals.overfit.learns
@@ -242,6 +243,12 @@ class Proving:
             "train longer, or on fewer examples, and look at the loss curve",
             stage=3,
         )
+
+
+def in_order(chart: Chart, own: float, usual: float) -> bool:
+    """Whether a loss of its own brings answers in the order of the targets as well as the usual loss does: then they
+    mean something else than the targets themselves, a logarithm or a distance, and that is no fault."""
+    return not chart.probe.task.form and own >= threshold("in_order") * usual
 
 
 def cured(id: str, what: str, edit: Edit, certain: bool) -> Suspicion:

@@ -26,9 +26,9 @@ from orograph.diagnose.glances import glance
 from orograph.diagnose.order import finding_of
 from orograph.diagnose.patient import Copy
 from orograph.diagnose.plain import plain_copy
-from orograph.diagnose.proving import cured
+from orograph.diagnose.proving import cured, in_order
 from orograph.diagnose.rules.counting import usual_loss
-from orograph.diagnose.rules.stepping import steps_seldom
+from orograph.diagnose.rules.stepping import in_turns, steps_seldom
 from orograph.diagnose.shadow import train
 from orograph.diagnose.thresholds import threshold
 from orograph.results.diagnosis import Evidence, Finding, Severity, Trial
@@ -52,6 +52,7 @@ class _Answers(NamedTuple):
 
     aside: float
     trained: float
+    rank: float = math.nan  # how well answers aside are in the order of the targets
 
 
 class SecondLook:
@@ -76,7 +77,7 @@ class SecondLook:
         run = self.chart.run
         if run is None or run.error or (statistics.median(run.taken or [1]) < 1 and not steps_seldom(self.chart)):
             return False  # gathered gradients: a step for each batch would be another training
-        if self.chart.patient.optimizer is None or math.isnan(quality_of(run)):
+        if self.chart.patient.optimizer is None or math.isnan(quality_of(run)) or self.chart.embeds:
             return False
         return self.steps >= _LEAST and len(self._trained) >= 2
 
@@ -86,8 +87,8 @@ class SecondLook:
         if not self.possible or quality_of(run) > threshold("second_look"):
             return []
         own = self._answers(None)
-        if own is None:
-            return []
+        if own is None or (not self.chart.probe.task.form and own.aside < 0 and own.rank >= threshold("trained")):
+            return []  # the second: answers of the opposite order, such as distances
         trusted = max((self._answers(edit) or own for edit in self._trusted()), key=lambda one: one.aside)
         plain = None if self.chart.reconstructs else self._plain()  # which has no narrow place to get through
         best = max(own, trusted, key=lambda one: one.aside)
@@ -121,12 +122,19 @@ class SecondLook:
     def _told(self, one: Suspicion, own: _Answers, found: _Answers) -> Finding:
         trial = Trial("verified", _MEASURE, own.aside, found.aside, self.steps)
         severity = self._severity(own)
-        if self._warming and one.id in _SLOWER:
-            severity = "question"  # the rate has yet to reach its height
+        slower = self._warming or in_turns(self.chart.run) or not self._makes_good(own, found)
+        if one.id in _SLOWER and (slower or (one.id == "L00" and in_order(self.chart, own.rank, found.rank))):
+            severity = "question"
         if own.aside >= threshold("not_learned"):
             one = replace(one, title=one.title.replace("keeps it from learning", "holds it back"),
                           cause=one.cause.replace("it learns as soon", "it learns far more as soon"))  # fmt: skip
         return finding_of(replace(one, severity=severity, needs="nothing"), trial)
+
+    @staticmethod
+    def _makes_good(own: _Answers, found: _Answers) -> bool:
+        """Whether a change brings most of what is missing; one that is merely quicker brings a part of it."""
+        wanted = max(threshold("behind"), threshold("makes_good") * (1 - own.aside))
+        return own.aside < threshold("trained") or found.aside - own.aside >= wanted
 
     @property
     def _warming(self) -> bool:
@@ -243,7 +251,8 @@ class SecondLook:
                     return None
                 if run.stopped is not None:
                     return _Answers(-1.0, -1.0)
-                return _Answers(quality_of(run), glance(made, self._trained[:_BATCHES], task, self.steps).quality)
+                seen = glance(made, self._trained[:_BATCHES], task, self.steps)
+                return _Answers(quality_of(run), seen.quality, run.glances[-1].rank)
         except Exception:  # a change that does not fit this network
             return None
 

@@ -31,7 +31,7 @@ _USUAL = {
 def usual_loss(chart: Chart, *, alone: bool = False) -> Edit | None:
     """The loss that is usual for the task, where it is another; ``alone`` also where something is added to it."""
     task = chart.probe.task
-    if task.kind not in _USUAL or (task.form == _USUAL[task.kind][0] and not alone):
+    if task.kind not in _USUAL or chart.embeds or (task.form == _USUAL[task.kind][0] and not alone):
         return None
     return edits.other_loss(*_USUAL[task.kind])
 

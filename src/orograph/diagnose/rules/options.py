@@ -97,7 +97,9 @@ def options(chart: Chart, run: Run) -> Iterator[Suspicion]:
         )
     known = [rate for rate in run.lr if math.isfinite(rate)]
     yield from _growing(known)
-    if len(known) > 10 and known[0] > 0 and known[-1] < 0.02 * max(known) and known.index(max(known)) < len(known) / 2:
+    again = any(after > 2 * before > 0 for before, after in pairwise(known))  # a schedule of warm restarts
+    early = len(known) > 10 and known.index(max(known)) < len(known) / 2
+    if early and known[0] > 0 and known[-1] < 0.02 * max(known) and not again:
         yield Suspicion(
             "O10",
             "the learning rate decays at once",

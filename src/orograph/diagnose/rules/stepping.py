@@ -71,6 +71,13 @@ def _seldom(chart: Chart) -> Iterator[Suspicion]:
         )
 
 
+def in_turns(run: Run | None) -> bool:
+    """Whether parts of the network are updated in turns, so that each has fewer steps than the run."""
+    rows = [] if run is None else [row[len(row) // 2 :] for row in run.updates.values() if len(row) >= _LEAST_STEPS]
+    share = threshold("in_turns")
+    return sum(share < sum(one == 0 for one in row) / len(row) < 1 - share for row in rows) > len(rows) / 2
+
+
 def stepping(chart: Chart) -> Iterator[Suspicion]:
     """What is wrong with the step."""
     run = chart.run

@@ -59,7 +59,7 @@ def _few_classes(chart: Chart) -> Iterator[Suspicion]:
         yield Suspicion(
             "D06",
             f"only {used} of {task.classes} classes occur",
-            "warning",
+            "question" if chart.embeds else "warning",
             0.7,
             f"the network has outputs for {task.classes} classes, and the labels of {inputs.seen} examples {used}: "
             "labels were merged, cut off or filtered",
