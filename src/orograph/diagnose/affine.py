@@ -13,18 +13,21 @@ from torch import Tensor
 from orograph.basics.errors import ModelError
 from orograph.diagnose.losses import parts_of
 from orograph.diagnose.patient import Copy
-from orograph.diagnose.task import Task, soft_labels
+from orograph.diagnose.task import Task, soft_labels, squashed_first
 from orograph.initialize.probing import probing
 from orograph.objective.criterion import IGNORED, classes_last
 
 _SIZES = (0.3, 0.7, 1.0, 1.7, 3.0)  # standard deviations to which outputs are scaled
 _NEAR = 1e-3
+_PLAIN = ("cross-entropy", "binary cross-entropy of logits", "squared error", "absolute error")
 
 
 def affine(made: Copy, batch: Any, task: Task) -> Task:
     """The task with the form, ``times`` and ``constant`` of its loss, if five scaled outputs lie on a line; else as it
-    is. A negative factor is no form: such a loss is driven up."""
-    if task.form or task.kind == "other":
+    is. A negative factor is no form: such a loss is driven up. A form that outputs near 0 may have by chance has to
+    hold for them, too."""
+    by_chance = task.form.endswith((" of softmax", " of sigmoid", " of ReLU"))
+    if (task.form and not by_chance) or task.kind not in ("classes", "binary", "numbers"):
         return task
     try:
         losses, forms = _lines(made, batch, task)
@@ -33,6 +36,7 @@ def affine(made: Copy, batch: Any, task: Task) -> Task:
     span = max(losses) - min(losses)
     if not math.isfinite(span) or span <= 1e-4 * max(abs(one) for one in losses):
         return task
+    forms = {name: values for name, values in forms.items() if name in _PLAIN or name == task.form}
     wanted = torch.tensor(losses, dtype=torch.float64)
     for name, values in forms.items():
         rows = torch.stack([torch.tensor(values, dtype=torch.float64), torch.ones(len(values), dtype=torch.float64)], 1)
@@ -42,7 +46,7 @@ def affine(made: Copy, batch: Any, task: Task) -> Task:
         if times > 0:
             baseline = _baseline(task, name) * times
             return replace(task, form=name, times=times, constant=constant, baseline=baseline)
-    return task
+    return replace(task, form="", times=math.nan, baseline=math.nan) if by_chance else task
 
 
 def _baseline(task: Task, name: str) -> float:
@@ -86,8 +90,12 @@ def _usual(outputs: Tensor, targets: Tensor, kind: str) -> dict[str, Tensor]:
             logits, labels = classes_last(outputs, targets)
         except ModelError:
             return {}
-        return {"cross-entropy": F.cross_entropy(logits, labels, ignore_index=IGNORED)}
+        return {
+            "cross-entropy": F.cross_entropy(logits, labels, ignore_index=IGNORED),
+            **squashed_first(logits, labels),
+        }
     same, wanted = outputs.reshape(-1), targets.reshape(-1).float()
     if kind == "binary":
-        return {"binary cross-entropy of logits": F.binary_cross_entropy_with_logits(same, wanted)}
+        plain = F.binary_cross_entropy_with_logits(same, wanted)
+        return {"binary cross-entropy of logits": plain, **squashed_first(same, wanted)}
     return {"squared error": (same - wanted).square().mean(), "absolute error": (same - wanted).abs().mean()}

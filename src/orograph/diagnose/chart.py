@@ -70,11 +70,15 @@ class Chart:
 
     @property
     def reconstructs(self) -> bool:
-        """Whether targets are as many numbers as inputs, as an autoencoder has them."""
+        """Whether targets are as many numbers as inputs, as an autoencoder has them; or outputs are, and the loss does
+        without the targets."""
         inputs, targets = parts_of(self.patient.batches[0])
-        if not isinstance(targets, Tensor) or not isinstance(inputs, Tensor):
+        if not isinstance(inputs, Tensor):
             return False
-        return targets.is_floating_point() and targets.numel() == inputs.numel()
+        if isinstance(targets, Tensor) and targets.is_floating_point() and targets.numel() == inputs.numel():
+            return True
+        outputs, task = self.probe.outputs, self.probe.task
+        return task.kind == "other" and outputs is not None and outputs.numel() == inputs.numel()
 
     @property
     def embeds(self) -> bool:
@@ -127,8 +131,9 @@ class Chart:
         moved = quality_of(run) >= 3 * enough or not self.probe.task.form or _learned(self, run) > 0.01
         if quality_of(run) >= enough and rose and moved:
             return True
-        # A loss of no known form may fall without any answer getting better.
-        known = bool(self.probe.task.form) or not quality_of(run) < threshold("not_learned")
+        # A loss of no known form may fall without any answer getting better; or answers mean something else by it.
+        ordered = bool(run.glances) and run.glances[-1].rank >= threshold("trained")
+        known = bool(self.probe.task.form) or not quality_of(run) < threshold("not_learned") or ordered
         constant = self.probe.task.constant
         # The first examples may be easier than the rest; to be below a constant's loss from the start is no success.
         share = (run.end - constant) / (run.start - constant) if run.start != constant else math.nan

@@ -26,8 +26,8 @@ class Glance:
     the largest share of one predicted class (NaN for no classes); ``scale``, the standard deviation of all outputs;
     ``quality``, 0 for answers no better than a constant and 1 for perfect ones, whatever the loss (accuracy above the
     most frequent class's, the share of variance explained, else the share of the first loss that is gone); ``rank``,
-    of numbers and two classes, how well outputs are in the order of the targets, or in the opposite one: 1 for
-    perfectly (Spearman's coefficient, of the best pair of an output and a target), whatever else they mean.
+    of numbers and two classes, how well outputs are in the order of the targets: 1 for perfectly, -1 for the opposite
+    one (Spearman's coefficient, the largest of any pair of an output and a target), whatever else they mean.
     """
 
     step: int
@@ -122,7 +122,8 @@ def rank(outputs: Tensor, targets: Tensor, task: Task) -> float:
     if task.kind == "classes" or not bool(torch.isfinite(outputs).all()):
         return float("nan")
     one, other = (_places(table.reshape(len(outputs), -1)) for table in (outputs, targets))
-    return float((one.T @ other).abs().max())
+    pairs = (one.T @ other).flatten()
+    return float(pairs[pairs.abs().argmax()])
 
 
 def _places(table: Tensor) -> Tensor:

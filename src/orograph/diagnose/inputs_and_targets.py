@@ -17,6 +17,8 @@ from orograph.diagnose.task import Task, labels_of_batches
 from orograph.diagnose.thresholds import threshold
 from orograph.objective.criterion import IGNORED
 
+_FEW_PLACES = 4  # of whole numbers: names of things, of which the neighbours mean nothing
+
 
 class Known(NamedTuple):
     """What neighbours in the inputs know of each other's targets; NaN where that cannot be said.
@@ -226,7 +228,7 @@ def _rows(batches: Sequence[Any], limit: int) -> tuple[Tensor | None, Tensor | N
         inputs = inputs.detach()
         rows = inputs.reshape(len(inputs), -1)
         if not inputs.is_floating_point():
-            if inputs.dim() != 2 or int(inputs.max()) > 5000:
+            if inputs.dim() != 2 or inputs.shape[1] < _FEW_PLACES or int(inputs.max()) > 5000:
                 return None, None
             counts = torch.zeros(len(inputs), int(inputs.max()) + 1).scatter_add_(
                 1, inputs.cpu().long(), torch.ones(inputs.shape)

@@ -248,7 +248,7 @@ class Proving:
 def in_order(chart: Chart, own: float, usual: float) -> bool:
     """Whether a loss of its own brings answers in the order of the targets as well as the usual loss does: then they
     mean something else than the targets themselves, a logarithm or a distance, and that is no fault."""
-    return not chart.probe.task.form and own >= threshold("in_order") * usual
+    return not chart.probe.task.form and abs(own) >= threshold("in_order") * abs(usual)
 
 
 def cured(id: str, what: str, edit: Edit, certain: bool) -> Suspicion:

@@ -161,8 +161,12 @@ class Recorder:
         self.run.lr.append(max((float(g["lr"]) for g in optimizer.param_groups), default=float("nan")))
 
     def _other(self, optimizer: Any, args: Any, kwargs: Any) -> None:
-        """Optimisers that the step makes, or brings, for these weights; kept, so that each counts once."""
-        if optimizer is self._made.optimizer or not optimizer.state or any(optimizer is one for one in self._others):
+        """Optimisers that the step makes, or brings, for these weights; kept, so that each counts once. What they
+        change is no meddling."""
+        if optimizer is self._made.optimizer:
+            return
+        self._left = [(p, p.detach().clone()) for p, _ in self._left]
+        if not optimizer.state or any(optimizer is one for one in self._others):
             return
         if {id(p) for group in optimizer.param_groups for p in group["params"]} & set(self._names):
             self._others.append(optimizer)

@@ -87,7 +87,7 @@ class SecondLook:
         if not self.possible or quality_of(run) > threshold("second_look"):
             return []
         own = self._answers(None)
-        if own is None or (not self.chart.probe.task.form and own.aside < 0 and own.rank >= threshold("trained")):
+        if own is None or (not self.chart.probe.task.form and own.aside < 0 and abs(own.rank) >= threshold("trained")):
             return []  # the second: answers of the opposite order, such as distances
         trusted = max((self._answers(edit) or own for edit in self._trusted()), key=lambda one: one.aside)
         plain = None if self.chart.reconstructs else self._plain()  # which has no narrow place to get through

@@ -71,15 +71,19 @@ def _ratio(made: Copy, batch: Any, parameter: Tensor, gradient: Tensor, value: f
 
 def beside(whole: Mapping[str, Tensor], outputs: Tensor, pull: Tensor, parameters: Mapping[str, Tensor]) -> float:
     """How large gradients are that do not come by way of the outputs (``pull`` is the loss's by them), over those that
-    do; NaN where the graph is gone."""
+    do; NaN where the graph is gone. Parameters that outputs do not depend on, as those of the loss, are left out."""
     names = [name for name in whole if name in parameters]
     try:
-        through = torch.autograd.grad(outputs, [parameters[n] for n in names], grad_outputs=pull, allow_unused=True)
+        through: tuple[Tensor | None, ...] = torch.autograd.grad(
+            outputs, [parameters[n] for n in names], grad_outputs=pull, allow_unused=True
+        )
     except RuntimeError:
         return math.nan
     other = own = 0.0
     for name, part in zip(names, through, strict=True):
-        by_outputs = torch.zeros_like(dense(whole[name])) if part is None else dense(part)
+        if part is None:
+            continue
+        by_outputs = dense(part)
         other += float((dense(whole[name]) - by_outputs).float().square().sum())
         own += float(by_outputs.float().square().sum())
     return math.sqrt(other / own) if own > 0 else math.nan

@@ -183,13 +183,10 @@ def _classes(
     if len(labels) and (int(labels.max()) >= classes or int(labels.min()) < 0):
         return Task("classes", classes=classes, entropy=entropy, shares=tuple(shares.tolist()), **shapes)
     picked = logits.gather(1, labels[:, None]).squeeze(1)
-    probabilities = logits.softmax(1)
     forms = {
         "cross-entropy": F.cross_entropy(logits, labels),
         "negative log-likelihood": -picked.mean(),
-        "cross-entropy of softmax": F.cross_entropy(probabilities, labels),
-        "cross-entropy of sigmoid": F.cross_entropy(logits.sigmoid(), labels),
-        "cross-entropy of ReLU": F.cross_entropy(logits.relu(), labels),
+        **squashed_first(logits, labels),
         "log of probabilities": -(picked.clamp_min(1e-30)).log().mean(),
     }
     matching(forms, (len(labels), shapes["target_shape"][0]))
@@ -214,6 +211,18 @@ def _classes(
     )
 
 
+def squashed_first(outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
+    """Losses of logits, given something else of the outputs; of outputs near 0 other losses agree with them by chance.
+    ``outputs`` (n, classes) with labels, or as many numbers as targets of 0 and 1."""
+    if outputs.shape == targets.shape:
+        return {"binary cross-entropy of sigmoid": F.binary_cross_entropy_with_logits(outputs.sigmoid(), targets)}
+    return {
+        "cross-entropy of softmax": F.cross_entropy(outputs.softmax(1), targets),
+        "cross-entropy of sigmoid": F.cross_entropy(outputs.sigmoid(), targets),
+        "cross-entropy of ReLU": F.cross_entropy(outputs.relu(), targets),
+    }
+
+
 def _smoothing(logits: Tensor, labels: Tensor, loss: float) -> float:
     """The strength of label smoothing that gives this loss, which is linear in it; 0 for none."""
     hard = float(F.cross_entropy(logits, labels))
@@ -234,7 +243,7 @@ def _binary(
         "binary cross-entropy of logits": F.binary_cross_entropy_with_logits(scores, targets),
         "binary cross-entropy of probabilities": F.binary_cross_entropy(inside, targets),
         "squared error": (scores - targets).square().mean(),
-        "binary cross-entropy of sigmoid": F.binary_cross_entropy_with_logits(scores.sigmoid(), targets),
+        **squashed_first(scores, targets),
     }
     matching(forms, (len(targets), shapes["target_shape"][0]))
     form, times = matching.first

@@ -190,6 +190,8 @@ def _direction(chart: Chart) -> Iterator[Suspicion]:
     negative = chart.probe.loss < 0 and chart.probe.task.form == "" and chart.probe.task.kind in ("classes", "numbers")
     reference = chart.probe.task.notes.get("cross-entropy")
     mirrored = reference is not None and abs(chart.probe.loss + reference) < 2e-3 * abs(reference)
+    if uphill:  # which is right for a loss that is minus what is to be lowered
+        mirrored = negative = False
     if (uphill and chart.probe.loss >= 0) or mirrored or opposite or (negative and chart.fails):
         yield Suspicion(
             "L04",
