@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 from torch import Tensor
 
@@ -66,7 +66,6 @@ class Chart:
     patient: Patient
     probe: Probe
     run: Run | None = None
-    notes: dict[str, Any] = field(default_factory=dict)
 
     @property
     def reconstructs(self) -> bool:

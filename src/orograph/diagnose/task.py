@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -45,7 +45,6 @@ class Task:
     offset: float = float("nan")
     output_shape: tuple[int, ...] = ()
     target_shape: tuple[int, ...] = ()
-    notes: dict[str, float] = field(default_factory=dict)
     matches: tuple[str, ...] = ()  # every formula that would do
     constant: float = 0.0  # what the loss adds to ``times`` the formula
 
@@ -205,7 +204,6 @@ def _classes(
         entropy * factor,
         entropy,
         tuple(shares.tolist()),
-        notes={"cross-entropy": float(forms["cross-entropy"])},
         matches=matching.names,
         **shapes,
     )

@@ -14,9 +14,11 @@ from orograph.diagnose.chart import Chart, Suspicion
 from orograph.diagnose.losses import parts_of
 from orograph.diagnose.rules.endings import clipped, reach, squashed
 from orograph.diagnose.rules.function import last_kind
-from orograph.diagnose.task import flat_outputs
+from orograph.diagnose.task import flat_outputs, task_of
 from orograph.diagnose.thresholds import threshold
 from orograph.results.diagnosis import Evidence
+
+_USUAL = ("cross-entropy", "binary cross-entropy of logits", "squared error", "absolute error", "Huber loss")
 
 
 def loss(chart: Chart) -> Iterator[Suspicion]:
@@ -188,8 +190,7 @@ def _direction(chart: Chart) -> Iterator[Suspicion]:
     run = chart.run
     opposite = run is not None and run.agreement < -0.5
     negative = chart.probe.loss < 0 and chart.probe.task.form == "" and chart.probe.task.kind in ("classes", "numbers")
-    reference = chart.probe.task.notes.get("cross-entropy")
-    mirrored = reference is not None and abs(chart.probe.loss + reference) < 2e-3 * abs(reference)
+    mirrored = chart.probe.loss < 0 and chart.probe.task.form == "" and _of_minus(chart) in _USUAL
     if uphill:  # which is right for a loss that is minus what is to be lowered
         mirrored = negative = False
     if (uphill and chart.probe.loss >= 0) or mirrored or opposite or (negative and chart.fails):
@@ -213,6 +214,12 @@ def _direction(chart: Chart) -> Iterator[Suspicion]:
             if opposite
             else edits.scaled_loss(-1.0),
         )
+
+
+def _of_minus(chart: Chart) -> str:
+    """The form of minus the loss."""
+    batch = chart.patient.batches[0]
+    return task_of(chart.probe.outputs, batch, -chart.probe.loss, [batch]).form
 
 
 def _flat(chart: Chart, outputs: Tensor) -> Tensor | None:
