@@ -12,7 +12,6 @@ from orograph.basics.seeds import reseed
 from orograph.diagnose.patient import Copy
 from orograph.diagnose.watching import first_tensor
 from orograph.initialize.probing import probing
-from orograph.initialize.slots import slots_of
 
 _SIZES = (1e3, 1e5)
 _SAME = 1e-3
@@ -33,8 +32,10 @@ def bounds_of(made: Copy, inputs: Any) -> tuple[float, float]:
 
 def _last_layer(made: Copy, inputs: Tensor) -> nn.Module | None:
     seen: list[nn.Module] = []
-    layers = {id(slot.layer): slot.layer for slot in slots_of(made.model) if slot.parts}.values()
-    handles = [layer.register_forward_hook(lambda module, args, output: seen.append(module)) for layer in layers]
+    # Of tied weights, too, which are the embedding's as well.
+    layers = [module for module in made.model.modules() if any(p.dim() > 1 for p in module.parameters(recurse=False))]
+    # As they begin, since a module with weights and layers of its own ends after these.
+    handles = [layer.register_forward_pre_hook(lambda module, args: seen.append(module)) for layer in layers]
     try:
         _answer(made, inputs)
     finally:
@@ -47,6 +48,7 @@ def _asked(made: Copy, last: nn.Module, inputs: Tensor) -> tuple[float, float]:
     own = [p for p in last.parameters(recurse=False) if p.is_floating_point()]
     kept = [p.detach().clone() for p in own]
     found = []
+    before = _answer(made, inputs)
     try:
         for size in _SIZES:
             random = torch.Generator().manual_seed(0)
@@ -54,7 +56,7 @@ def _asked(made: Copy, last: nn.Module, inputs: Tensor) -> tuple[float, float]:
                 for parameter in own:
                     parameter.copy_(size * torch.randn(parameter.shape, generator=random))
             outputs = _answer(made, inputs)
-            if not bool(torch.isfinite(outputs).all()):
+            if not bool(torch.isfinite(outputs).all()) or torch.equal(outputs, before):  # the latter: another head's
                 return -math.inf, math.inf
             found.append((float(outputs.min()), float(outputs.max())))
     finally:

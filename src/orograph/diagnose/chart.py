@@ -157,7 +157,9 @@ class Chart:
 
 
 def _exploded(chart: Chart, run: Run) -> bool:
-    """Whether the loss ends far above where it began, whatever the answers are worth."""
+    """Whether the loss ends far above where it began, whatever the answers are worth; an adversary may raise it."""
+    if run.beside and math.isnan(quality_of(run)):
+        return False
     baseline = chart.probe.task.baseline
     constant = chart.probe.task.constant
     level = max(abs(run.start - constant), baseline if math.isfinite(baseline) else 0.0)

@@ -19,6 +19,8 @@ from orograph.initialize.parts import parts_of as kernels_of
 from orograph.initialize.probing import probing
 from orograph.initialize.slots import slots_of
 
+_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+
 _FAR = -1000.0  # times the inputs: there no activation looks like a straight line, and ReLU changes sides
 
 
@@ -33,7 +35,8 @@ class Dependence:
     before the last weights are from a linear function of the inputs, over their spread. ``order``: how far outputs
     change, but for their own order, when the places of a sequence change theirs. ``chance``: how far they change in
     evaluation with the random numbers alone. ``entering``: mean, standard deviation and largest absolute value of what
-    the first layer with weights gets.
+    the first layer with weights gets. ``columns``: whether outputs keep to their place on the second axis, where
+    they do not on the first.
     """
 
     others: float = 0.0
@@ -44,6 +47,7 @@ class Dependence:
     order: float = math.nan
     chance: float = math.nan
     entering: tuple[float, float, float] = (math.nan, math.nan, math.nan)
+    columns: bool = False
 
 
 def dependence_of(made: Copy, inputs: Any, other: Any) -> Dependence:
@@ -63,7 +67,9 @@ def dependence_of(made: Copy, inputs: Any, other: Any) -> Dependence:
     except Exception:
         unused, cut = math.nan, 0.0
     entering = _entering(made, inputs)
-    return Dependence(others=_others(made, inputs, other), unused=unused, cut=cut, entering=entering, **found)
+    others = _others(made, inputs, other)
+    columns = others > 0 and _by_column(made, inputs)
+    return Dependence(others=others, unused=unused, cut=cut, entering=entering, columns=columns, **found)
 
 
 def _others(made: Copy, inputs: Tensor, others: Any) -> float:
@@ -74,7 +80,7 @@ def _others(made: Copy, inputs: Tensor, others: Any) -> float:
     if not isinstance(others, Tensor) or others.shape != inputs.shape:
         others = inputs.roll(n // 2, 0)  # halves change places
     half, worst = n // 2, 0.0
-    with probing(made.model, norm="running"), torch.no_grad():
+    with probing(made.model, norm="running"), _by_batch_only(made.model), torch.no_grad():
         try:
             one, again = _answer(made, inputs), _answer(made, inputs)
             if one is None or again is None or not torch.equal(one, again):
@@ -93,6 +99,36 @@ def _others(made: Copy, inputs: Tensor, others: Any) -> float:
     if not math.isfinite(worst) or worst <= 1e-5 * float(one.float().abs().max()):
         return 0.0
     return worst / spread if spread > 0 else math.inf
+
+
+def _by_column(made: Copy, inputs: Tensor) -> bool:
+    """Whether what happens along the second axis stays in its place, as where that is the axis of examples."""
+    if inputs.dim() < 2 or inputs.shape[1] < 2:
+        return False
+    half = inputs.shape[1] // 2
+    mixed = inputs.clone()
+    mixed[:, half:] = inputs[:, half:].flip(0)
+    with probing(made.model, norm="running"), torch.no_grad():
+        try:
+            one, found = _answer(made, inputs), _answer(made, mixed)
+        except Exception:
+            return False
+    if one is None or found is None or one.shape[:2] != inputs.shape[:2] or found.shape != one.shape:
+        return False
+    away = float((one[:, :half].float() - found[:, :half].float()).abs().max())
+    return away <= 1e-5 * float(one.float().abs().max())
+
+
+@contextmanager
+def _by_batch_only(model: nn.Module) -> Iterator[None]:
+    """Batch norm without running statistics left out, by which examples influence each other on purpose."""
+    of_batch = [m for m in model.modules() if isinstance(m, _BATCH_NORMS) and m.running_mean is None]
+    handles = [layer.register_forward_hook(lambda layer, args, output: args[0]) for layer in of_batch]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def _future(made: Copy, inputs: Tensor) -> float:

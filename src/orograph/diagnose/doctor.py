@@ -18,6 +18,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from orograph.basics.copying import copied
 from orograph.basics.errors import ModelError, OrographError, UsageError
 from orograph.basics.seeds import isolated_randomness
 from orograph.basics.words import counted
@@ -26,7 +27,7 @@ from orograph.diagnose.chart import Chart
 from orograph.diagnose.circumstances import recorded
 from orograph.diagnose.losses import Loss
 from orograph.diagnose.naming import name_targets
-from orograph.diagnose.patient import Patient, Step, gather, repeats_by_design
+from orograph.diagnose.patient import Copy, Patient, Step, gather, repeats_by_design, stacks_examples
 from orograph.diagnose.probe import look_at
 from orograph.diagnose.proving import Proving
 from orograph.diagnose.rules.counting import counting
@@ -107,7 +108,7 @@ def doctor(
         warnings.filterwarnings("ignore", message=".*(Seems like `optimizer.step|Detected call of `lr_scheduler.step)")
         batches, epoch = gather(loader, _MORE, first.device, first.dtype, seed=seed, size=batch_size)
         patient = Patient(model, batches, patient_loss, optimizer, step, epoch)
-        patient.repeats = repeats_by_design(loader)
+        patient.repeats, patient.stacks = repeats_by_design(loader), stacks_examples(loader)
         name_targets(patient)
         examination = _Examination(patient, steps, seconds, thorough, seed, stages)
         try:
@@ -216,11 +217,7 @@ def _copied(patient: Patient) -> Iterator[Any]:
             yield made
         return
     # Everything is frozen: a copy without an optimiser can still be looked at.
-    import copy
-
-    from orograph.diagnose.patient import Copy
-
-    yield Copy(copy.deepcopy(patient.model), torch.optim.SGD([torch.zeros(1)], lr=0.0), patient.loss, None)
+    yield Copy(copied(patient.model), torch.optim.SGD([torch.zeros(1)], lr=0.0), patient.loss, None)
 
 
 def _probe_batches(batches: list[Any]) -> list[Any]:

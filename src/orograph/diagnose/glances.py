@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from orograph.diagnose.batches import only_tensor
+from orograph.diagnose.losses import parts_of
 from orograph.diagnose.patient import Copy
 from orograph.diagnose.task import Task, flat_outputs, flat_targets
 from orograph.initialize.probing import probing
@@ -66,28 +68,47 @@ def _looking(made: Copy, way: str) -> Iterator[None]:
 
 
 def _glanced(made: Copy, probe: Sequence[Any], task: Task, step: int) -> Glance:
-    losses, rows, wanted = [], [], []
-    outputs_of: list[Any] = []
-    handle = made.model.register_forward_hook(lambda model, args, output: outputs_of.append(output))
+    losses, rows, plain, wanted = [], list[Tensor](), list[Tensor](), []
+    passes: list[tuple[Any, Any]] = []
+    handle = made.model.register_forward_hook(lambda model, args, output: passes.append((args, output)))
     try:
         for batch in probe:
             changed = made.change(batch)
+            passes.clear()
             losses.append(float(made.loss(made.model, changed)))
-            if not outputs_of or task.kind == "other":
+            if not passes or task.kind == "other":
                 continue
-            flat, targets = flat_outputs(outputs_of[-1], changed, task.kind), flat_targets(changed, task.kind)
+            flat, targets = flat_outputs(passes[-1][1], changed, task.kind), flat_targets(changed, task.kind)
             if flat is not None and len(flat) == len(targets):
                 rows.append(flat)
                 wanted.append(targets)
+                plain.append(_asked_plainly(made, changed, passes[-1][0], task, flat))
     finally:
         handle.remove()
     loss = sum(losses) / len(losses)
     if not rows:
         nan = float("nan")
         return Glance(step, loss, nan, nan, nan, nan)
-    outputs, targets = torch.cat(rows), torch.cat(wanted)
+    targets = torch.cat(wanted)
+    outputs = max((torch.cat(rows), torch.cat(plain)), key=lambda one: quality(one, targets, task))
     found = quality(outputs, targets, task), rank(outputs, targets, task)
     return Glance(step, loss, *outputs_spread(outputs, task), *found)
+
+
+def _asked_plainly(made: Copy, batch: Any, given: Any, task: Task, otherwise: Tensor) -> Tensor:
+    """The answers for the inputs of the batch themselves, where the loss gave the network something else of their shape
+    (mixed, shifted or noisy examples, whose targets are others); ``otherwise`` where it gave it just these."""
+    inputs = only_tensor(parts_of(batch)[0])
+    got = given[0] if len(given) == 1 else None
+    if made.loss.of_outputs or inputs is None or not isinstance(got, Tensor) or got.shape != inputs.shape:
+        return otherwise
+    if got.dtype != inputs.dtype or torch.equal(got, inputs):
+        return otherwise
+    try:
+        flat = flat_outputs(made.model(inputs), batch, task.kind)
+    except Exception:  # what the loss makes of the inputs is needed
+        return otherwise
+    return flat if flat is not None and flat.shape == otherwise.shape else otherwise
 
 
 def quality(outputs: Tensor, targets: Tensor, task: Task) -> float:

@@ -24,29 +24,37 @@ class Known(NamedTuple):
     """What neighbours in the inputs know of each other's targets; NaN where that cannot be said.
 
     ``signal``: their accuracy over the share of the most frequent class; for numbers 1 and the share of the variance
-    that they explain. ``surprise``: the correlation between guess and truth in standard deviations of chance, which
-    tells a weak signal from none.
+    that they explain. ``surprise``: the correlation between guess and truth in standard deviations of chance, of
+    neighbours' guesses or of a linear fit's, which tells a weak signal from none.
     """
 
     signal: float = math.nan
     surprise: float = math.nan
 
 
-def repetitions(batches: Sequence[Any]) -> tuple[int, int]:
-    """How many examples some batches hold, and how many of them differ, by a random projection; 0, 0 where unknown."""
-    random = torch.Generator().manual_seed(0)
-    marks: set[tuple[float, ...]] = set()
+def repetitions(batches: Sequence[Any], *, whole: bool = False) -> tuple[int, int, int]:
+    """How many examples some batches hold, how many of them differ in any of their inputs (``whole``: in anything,
+    where only the user's loss knows what are inputs), and how many in these or their targets; zeros where unknown."""
+    inputs: set[tuple[float, ...]] = set()
+    pairs: set[tuple[float, ...]] = set()
     seen = 0
     for batch in batches:
-        leaf = next((x for _, x in leaves(parts_of(batch)[0]) if isinstance(x, Tensor) and x.dim()), None)
-        if leaf is None:
-            return 0, 0
-        flat = leaf.detach().reshape(len(leaf), -1).double().cpu()
-        random.manual_seed(0)
-        weights = torch.rand(flat.shape[1], 2, dtype=torch.float64, generator=random)
-        marks.update(map(tuple, torch.nan_to_num(flat @ weights).tolist()))
-        seen += len(leaf)
-    return seen, len(marks)
+        parts = [x for _, x in leaves(batch if whole else parts_of(batch)[0]) if isinstance(x, Tensor) and x.dim()]
+        every = [x for _, x in leaves(batch) if isinstance(x, Tensor) and x.dim()]
+        if not parts or any(len(x) != len(parts[0]) for x in every):
+            return 0, 0, 0
+        inputs.update(_marks(parts))
+        pairs.update(_marks(every))
+        seen += len(parts[0])
+    return seen, len(inputs), len(pairs)
+
+
+def _marks(parts: Sequence[Tensor]) -> list[tuple[float, ...]]:
+    """Two random projections of each example."""
+    flat = torch.cat([x.detach().reshape(len(x), -1).double().cpu() for x in parts], 1)
+    random = torch.Generator().manual_seed(0)
+    weights = torch.rand(flat.shape[1], 2, dtype=torch.float64, generator=random)
+    return list(map(tuple, torch.nan_to_num(flat @ weights).tolist()))
 
 
 def ignored(batches: Sequence[Any]) -> float:
@@ -105,7 +113,8 @@ def known(batches: Sequence[Any], task: Task, limit: int = 1500) -> Known:
         y = y.argsort(0).argsort(0).float()  # ranks, as one wild target would be all of the variance
         guess = y[near].mean(1)
         total = float((y - y.mean(0)).square().sum())
-        return Known(2 - float((guess - y).square().sum()) / total if total > 0 else math.nan, _surprise(guess, y))
+        signal = 2 - float((guess - y).square().sum()) / total if total > 0 else math.nan
+        return Known(signal, _larger(_surprise(guess, y), _by_line(x, y)))
     if y.dim() != 1:
         return Known()
     counts = y != IGNORED
@@ -117,7 +126,8 @@ def known(batches: Sequence[Any], task: Task, limit: int = 1500) -> Known:
     votes = torch.zeros(len(x), classes).scatter_add_(1, y[near].long(), torch.ones(near.shape))
     right = float((votes.argmax(1) == y).float().mean())
     most = float(torch.bincount(y.long()).max()) / len(y)
-    return Known(right / most, _surprise(votes, torch.nn.functional.one_hot(y.long(), classes).float()))
+    marks = torch.nn.functional.one_hot(y.long(), classes).float()
+    return Known(right / most, _larger(_surprise(votes, marks), _by_line(x, marks)))
 
 
 def _known_of_tokens(x: Tensor, y: Tensor) -> Known:
@@ -182,6 +192,24 @@ def _surprise(guess: Tensor, truth: Tensor) -> float:
     a, b = guess - guess.mean(0), truth - truth.mean(0)
     scale = float(a.norm() * b.norm())
     return float((a * b).sum()) / scale * math.sqrt(len(guess)) if scale > 0 else math.nan
+
+
+def _by_line(x: Tensor, truth: Tensor) -> float:
+    """:func:`_surprise` of linear (ridge) guesses, each half of the examples by the other; weak signals in many noisy
+    columns are seen by it and not by neighbours."""
+    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
+    alike = x.double() @ x.double().T / x.shape[1]
+    guess = torch.zeros_like(truth, dtype=torch.float64)
+    half = len(x) // 2
+    for seen, asked in ((order[:half], order[half:]), (order[half:], order[:half])):
+        answers = truth[seen].double()
+        fitted = torch.linalg.solve(alike[seen][:, seen] + torch.eye(len(seen)), answers - answers.mean(0))
+        guess[asked] = alike[asked][:, seen] @ fitted
+    return _surprise(guess, truth.double())
+
+
+def _larger(one: float, other: float) -> float:
+    return other if math.isnan(one) else max(one, other)
 
 
 def batch_entropy(batches: Sequence[Any], task: Task) -> float:

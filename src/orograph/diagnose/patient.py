@@ -20,7 +20,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.utils.data import DataLoader, default_collate
 
+from orograph.basics.copying import kept_results
 from orograph.basics.errors import ModelError, UsageError, in_a_line
 from orograph.basics.seeds import isolated_randomness
 from orograph.data.structure import batch_length, map_tensors
@@ -104,6 +106,7 @@ class Patient:
         self.batches = batches
         self.epoch = epoch or len(batches)
         self.repeats = False  # whether examples come again on purpose
+        self.stacks = False  # whether the loader is known to put examples along the first axis
         self.bound = step is not None and any(_holds(one, model, optimizer) for one in within(_code_of(step)))
 
     @contextmanager
@@ -135,7 +138,7 @@ class Patient:
             return Copy(self.model, self.optimizer, self.loss, self.step)
         try:
             # A step that is an object, or a method of one, is copied with whatever it holds; functions are shared.
-            memo: dict[int, Any] = {}
+            memo = kept_results(self.model)
             for one in [self.optimizer, *within((self.step, self.loss.loss))]:
                 if isinstance(one, Optimizer):
                     _copied_optimizer(one, memo)
@@ -238,6 +241,11 @@ def repeats_by_design(loader: Any) -> bool:
     samplers = [getattr(loader, "sampler", None), getattr(getattr(loader, "batch_sampler", None), "sampler", None)]
     stream = isinstance(getattr(loader, "dataset", None), torch.utils.data.IterableDataset)
     return stream or any(getattr(sampler, "replacement", False) for sampler in samplers)
+
+
+def stacks_examples(loader: Any) -> bool:
+    """Whether a loader stacks examples by torch's own function, along the first axis."""
+    return isinstance(loader, DataLoader) and loader.collate_fn is default_collate
 
 
 def _copied_optimizer(optimizer: Optimizer, memo: dict[int, Any]) -> None:

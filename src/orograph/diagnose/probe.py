@@ -28,7 +28,7 @@ from orograph.diagnose.losses import parts_of
 from orograph.diagnose.patient import Copy
 from orograph.diagnose.pictures import Grain, grain_of
 from orograph.diagnose.slopes import beside, slopes
-from orograph.diagnose.task import Task, task_of
+from orograph.diagnose.task import Task, labels_of_batches, task_of
 from orograph.diagnose.watching import Watch, first_tensor, reading_of, watching
 from orograph.initialize.parts import parts_of as kernels_of
 from orograph.initialize.probing import probing
@@ -53,6 +53,7 @@ class Inputs:
     same_token: float = 0.0  # the share of the most frequent one, where inputs are tokens
     bad_targets: int = 0
     distinct: int = 0  # examples that differ, of ``seen``
+    pairs: int = 0  # the same, with their targets
     seen: int = 0
 
 
@@ -90,7 +91,6 @@ def look_at(made: Copy, batches: Sequence[Any], epoch: int = 0) -> Probe:
     the shapes, where the network or the loss fails."""
     model, batch = made.model, batches[0]
     inputs = inputs_of_batches(batches)
-    inputs.seen, inputs.distinct = repetitions(batches[: epoch or len(batches)])
     for parameter in model.parameters():
         parameter.grad = None
     with watching(model) as watch, torch.enable_grad():
@@ -112,6 +112,8 @@ def look_at(made: Copy, batches: Sequence[Any], epoch: int = 0) -> Probe:
             aside = beside(whole, pulled, pulled.grad, dict(model.named_parameters()))
     pull = None if pulled is None or pulled.is_leaf else pulled.grad
     value = float(loss.detach())
+    own = made.loss.of_outputs is False
+    inputs.seen, inputs.distinct, inputs.pairs = repetitions(batches[: epoch or len(batches)], whole=own)
     if isinstance(watch.outputs, Tensor):
         watch.outputs = watch.outputs.detach()
     del loss, pulled  # and with them the graph
@@ -119,6 +121,9 @@ def look_at(made: Copy, batches: Sequence[Any], epoch: int = 0) -> Probe:
         task = Task("other")
     else:
         task = task_of(watch.outputs, batch, value, batches, _forms_elsewhere(made, batches))
+    labels = labels_of_batches(batches) if task.kind == "classes" and own and not task.form else torch.empty(0)
+    if len(labels) and float(labels.max()) >= task.classes:  # only the user's loss knows what the targets are
+        task = Task("other", output_shape=task.output_shape)
     if aside <= 0.02:
         task = affine(made, batch, task)
     examples = batch_length(batch)
@@ -145,7 +150,8 @@ def look_at(made: Copy, batches: Sequence[Any], epoch: int = 0) -> Probe:
         parameter.grad = None
     probe.given = watch.inputs
     probe.depends = dependence_of(made, watch.inputs, parts_of(batches[1 % len(batches)])[0])
-    probe.bounds = bounds_of(made, watch.inputs)
+    if len([x for _, x in leaves(watch.outputs) if isinstance(x, Tensor)]) == 1:  # else which of them is the answer?
+        probe.bounds = bounds_of(made, watch.inputs)
     probe.counts = steady(counting_of(pull, probe.outputs, batch, task), made, batch, task)
     if task.kind in ("classes", "binary"):
         probe.counts = replace(probe.counts, breaks=breaks(made, batch))

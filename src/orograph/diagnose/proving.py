@@ -38,6 +38,7 @@ _LOSS_TELLS = (
 )  # their changes keep the loss as it is
 _LOOKS = ("I05", "W03")  # what frozen networks that came trained, or gates, may look like
 _NO_BETTER = ("no effect", "made worse")
+_SCALES = ("D02", "D08")  # of inputs and targets, which many networks adapt to in time
 _MOST = 4  # times the length of one run that all proofs together may take
 _FASTER = ("O00", "O01", "O03", "I00", "W00", "L00")
 _SURE = 2  # times the steps that were asked for, from which on a run that did not learn says something
@@ -95,7 +96,7 @@ class Proving:
         if (
             not (short or vague)
             or run is None
-            or run.end >= 1.5 * run.start
+            or (run.end >= 1.5 * run.start and not run.beside)
             or self.chart.trains
             or one.needs == "nothing"
             or one.id not in _FASTER
@@ -149,10 +150,12 @@ class Proving:
         # Beside a run that learns, what halves the rest has helped; of the optimiser's settings more is asked, since
         # healthy ones differ in how fast they are.
         before, after = quality_of(chart.run), quality_of(run)
-        halved = chart.trains and not id.startswith("O") and gain >= 0.05 and 1 - after <= 0.5 * (1 - before)
+        sudden = chart.trains and not id.startswith("O") and id not in _SCALES
+        halved = sudden and gain >= 0.05 and 1 - after <= 0.5 * (1 - before)
         # Where answers were good by luck before anything was learned, the loss tells.
         user = chart.run
-        lower = bool(chart.probe.task.form) and user is not None and not chart.trains and _lower(chart, run, user, 0.6)
+        same = bool(chart.probe.task.form) and not id.startswith("L") and id != "D08"  # the loss, before and after
+        lower = same and user is not None and not chart.trains and _lower(chart, run, user, 0.6)
         outcome: Outcome = "no effect"
         if (gain >= threshold("proof_gain") or halved or (lower and gain >= 0)) and chart.improves(run):
             outcome = "verified"

@@ -44,6 +44,7 @@ class Recorder:
         self._before: list[tuple[Tensor, Tensor]] = []
         self._last: list[tuple[Tensor, Tensor]] = []
         self._expected: dict[int, Tensor] = {}
+        self._for_another: set[int] = set()
         self._given: dict[int, Tensor] = {}
         self._left: list[tuple[Tensor, Tensor]] = []
         self._row = [0.0, 0.0, float("nan"), 0.0]
@@ -78,6 +79,9 @@ class Recorder:
                 return
             self._seen.add(key)
             kept = dense(gradient.detach())
+            if key in self._for_another and (parameter.grad is None or not bool(dense(parameter.grad).any())):
+                self._fresh.pop(key, None)  # what came for another optimiser's step was cleared since
+            self._for_another.discard(key)
             if key not in self._alive and bool(kept.any()):
                 self._alive.add(key)
             self._fresh[key] = kept.clone() if key not in self._fresh else self._fresh[key] + kept
@@ -165,6 +169,8 @@ class Recorder:
         change is no meddling."""
         if optimizer is self._made.optimizer:
             return
+        self._for_another = set(self._fresh)
+        self.run.beside += self._training
         self._left = [(p, p.detach().clone()) for p, _ in self._left]
         if not optimizer.state or any(optimizer is one for one in self._others):
             return

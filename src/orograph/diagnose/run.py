@@ -34,6 +34,7 @@ class Run:
     stale: list[float] = field(default_factory=list)  # cosine of what is not fresh with what was given before
     forgot: int = 0  # steps before which the optimiser's state was gone again
     others: int = 0  # optimisers with a state that stepped besides the given one
+    beside: int = 0  # steps of any optimiser but the given one
     meddled: list[float] = field(default_factory=list)  # share of the numbers that changed between two steps
     lost: dict[str, int] = field(default_factory=dict)  # first steps in which a gradient came and was gone
     glances: list[Glance] = field(default_factory=list)

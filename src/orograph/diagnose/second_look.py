@@ -42,6 +42,7 @@ _KEPT = 0.2  # share of the batches that are kept aside
 _BATCHES = 8  # at most
 _FEW = 50  # examples kept aside, below which an answer may be right by luck
 _TRIED = 8  # suspicions whose change is tried again
+_PASSES = 5  # over the examples, by which an ordinary training has come far
 _ACCOUNTS = 0.6  # share of the difference that a change has to make good
 _SLOWER = ("W00", "O00", "O02", "I00", "L00")
 _MEASURE = "quality of the answers to examples kept aside (1 is perfect)"
@@ -122,7 +123,7 @@ class SecondLook:
     def _told(self, one: Suspicion, own: _Answers, found: _Answers) -> Finding:
         trial = Trial("verified", _MEASURE, own.aside, found.aside, self.steps)
         severity = self._severity(own)
-        slower = self._warming or in_turns(self.chart.run) or not self._makes_good(own, found)
+        slower = self._warming or in_turns(self.chart.run) or self._early(own) or not self._makes_good(own, found)
         if one.id in _SLOWER and (slower or (one.id == "L00" and in_order(self.chart, own.rank, found.rank))):
             severity = "question"
         if own.aside >= threshold("not_learned"):
@@ -135,6 +136,10 @@ class SecondLook:
         """Whether a change brings most of what is missing; one that is merely quicker brings a part of it."""
         wanted = max(threshold("behind"), threshold("makes_good") * (1 - own.aside))
         return own.aside < threshold("trained") or found.aside - own.aside >= wanted
+
+    def _early(self, own: _Answers) -> bool:
+        """Whether a network that learns has seen all examples a few times only."""
+        return own.aside >= threshold("learned") and self.steps < _PASSES * len(self._trained)
 
     @property
     def _warming(self) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from orograph.basics.copying import copied
 from orograph.basics.errors import UsageError, WeightsError
 from orograph.basics.seeds import generator
 from orograph.data import as_examples
@@ -105,7 +105,7 @@ def _placed(weights: Weights, model: nn.Module) -> nn.Module:
     if missing is not None:
         raise WeightsError(f"it lacks {missing!r}; these weights are of another network")
     try:
-        network = copy.deepcopy(model)
+        network = copied(model)
     except Exception as error:
         raise UsageError(f"the network cannot be copied for each member ({type(error).__name__}: {error})") from error
     weights.put_into(network)

@@ -12,7 +12,6 @@ average (and a pass for batch-norm statistics, which no run has seen); ``points`
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import deepcopy
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
@@ -21,6 +20,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from orograph.basics.copying import copied
 from orograph.basics.errors import UsageError
 from orograph.basics.seeds import derive, generator
 from orograph.data import Data, Examples
@@ -78,7 +78,7 @@ def average_workers(
         raise UsageError(f"{len(data.train)} examples cannot be shared among {workers} workers")
     parts = _shards(data.train, workers, seed) if shards else [data.train] * workers
     plan = _Plan(recipe if whole is None else replace(recipe, epochs=whole), data.train, began, every)
-    measured = objective or Objective(deepcopy(network), data.test, calibration=data.train, device=device)
+    measured = objective or Objective(copied(network), data.test, calibration=data.train, device=device)
     before, spent = measured.cost, Cost()
     average, moments, found = Weights.of(network).copy(), Moments(), _Rows()
     team: list[Weights] = []

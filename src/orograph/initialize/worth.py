@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from time import perf_counter, process_time
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from orograph.basics.copying import copied
 from orograph.data.structure import batch_length
 from orograph.initialize.chunks import rows
 from orograph.objective.criterion import Criterion
@@ -57,7 +57,7 @@ class PlainClock:
         self._device = next(model.parameters()).device
         self.spent, self._count = 0.0, -1
         if self._every:
-            self._copy = copy.deepcopy(model).train()
+            self._copy = copied(model).train()
             self._optimizer = torch.optim.SGD(self._copy.parameters(), lr=1e-6, momentum=0.9)
 
     def now(self) -> float:

@@ -93,7 +93,8 @@ def data(chart: Chart) -> Iterator[Suspicion]:
         yield Suspicion(
             "D09",
             f"only {inputs.distinct} different examples ever come",
-            "warning" if (few and not small) or often else "question",  # oversampling is sound
+            # Oversampling is sound, and few categories have many targets each.
+            "warning" if ((few and not small) or often) and inputs.pairs < 1.5 * inputs.distinct else "question",
             0.85,
             f"of {inputs.seen} examples in one pass over the loader {inputs.distinct} differ: the rest are repetitions"
             if not few
@@ -151,6 +152,6 @@ def _normed_first(chart: Chart) -> bool:
     for reading in chart.probe.layers:
         if "Norm" in reading.kind:
             return True
-        if reading.kind not in ("Flatten", "Identity", "Unflatten", "Dropout"):
+        if reading.kind not in ("Flatten", "Identity", "Unflatten", "Dropout", "Embedding", "EmbeddingBag"):
             return False
     return False

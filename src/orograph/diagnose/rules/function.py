@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from orograph.diagnose import edits
 from orograph.diagnose.chart import Chart, Suspicion
 from orograph.diagnose.losses import parts_of
+from orograph.diagnose.passing import all_passes
 from orograph.diagnose.thresholds import threshold
 from orograph.objective.criterion import IGNORED
 from orograph.results.diagnosis import Evidence, LayerReading
@@ -37,10 +38,12 @@ def function(chart: Chart) -> Iterator[Suspicion]:
 def _mixed(chart: Chart) -> Iterator[Suspicion]:
     leak = chart.probe.depends.others
     if leak > threshold("leak"):
+        # Sequences with time on the first axis, as torch's recurrent layers have it unless told otherwise.
+        by_time = chart.probe.depends.columns and not chart.patient.stacks
         yield Suspicion(
             "W09",
             "an example's output depends on the other examples of its batch",
-            "critical",
+            "question" if by_time else "critical",
             0.9,
             "examples are mixed on their way: a reshape, transpose or softmax runs over the wrong axis",
             "keep the batch as the first axis everywhere; check view, reshape, permute, batch_first and dim=",
@@ -52,7 +55,7 @@ def _mixed(chart: Chart) -> Iterator[Suspicion]:
                 ),
             ),
             explains=("D05", "I01", "L10", "O00", "W18"),
-            limits="networks that are meant to compare the examples of a batch",
+            limits="networks that are meant to compare the examples of a batch; batches with time on the first axis",
         )
 
 
@@ -193,12 +196,12 @@ def _narrow(chart: Chart) -> Iterator[Suspicion]:
         width = one.out_features
         if width > 2 or other.in_features != width or one.in_features < 4 * width or chart.reconstructs:
             continue
-        if other.out_features < 4 * width:
+        if other.out_features < 4 * width or not all_passes(chart.patient, names[id(one)]):
             continue
         yield Suspicion(
             "A06",
             f"a hidden layer of {width} unit{'s' if width > 1 else ''}",
-            "warning",
+            "question" if chart.quality >= threshold("trained") else "warning",
             0.75,
             f"all that the network knows of an example has to pass {names[id(one)]}, which has {width}",
             "make it wider: as many units as the layers around it",

@@ -63,7 +63,7 @@ def _scale(chart: Chart, slots: list[Slot]) -> Iterator[Suspicion]:
         )
     start = chart.probe.loss - task.constant
     baseline = task.baseline
-    if task.kind == "classes" and math.isfinite(task.entropy):  # few classes in use are no reason for a high loss
+    if task.kind in ("classes", "binary") and math.isfinite(task.entropy):  # few in use, or rare, are no reason for it
         baseline = math.log(max(task.classes, 2)) * (task.times if math.isfinite(task.times) else 1.0)
     scale = run.glances[0].scale if run is not None and run.glances else float("nan")
     # Of a loss of no known form nobody knows what a constant answer costs.

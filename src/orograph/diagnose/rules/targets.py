@@ -31,20 +31,25 @@ def targets(chart: Chart) -> Iterator[Suspicion]:
 def _alike(chart: Chart) -> Iterator[Suspicion]:
     task, inputs = chart.probe.task, chart.probe.inputs
     most = max(task.shares, default=0.0)
-    alone = most > 0.999 or (task.kind == "classes" and task.entropy < 0.15 * math.log(max(task.classes, 2)))
-    # Nearly one class, and too few examples of the others to learn from.
-    others = (1 - most) * inputs.seen
-    alone = alone or (most > threshold("one_class") and others < threshold("few_others"))
+    each = max(math.prod(task.target_shape[1:]), 1)  # labels of an example: pixels, say, most of them background
+    few = task.kind == "classes" and each == 1 and task.entropy < 0.15 * math.log(max(task.classes, 2))
+    # Nearly one class, and too few labels of the others to learn from.
+    others = (1 - most) * inputs.seen * each
+    alone = most > 0.999 or few or (most > threshold("one_class") and others < threshold("few_others"))
     if task.kind in ("classes", "binary") and task.shares and alone:
         yield Suspicion(
             "D06",
             "all labels are (almost) the same",
-            "critical" if most > 0.999 else "warning",
+            "critical" if most > 0.999 else "question" if chart.quality >= threshold("trained") else "warning",
             0.95 if most > 0.999 else 0.7,
             f"{most:.1%} of the examples have one and the same label, so a constant answer is (almost) perfect",
             "look at the labels that the dataset returns, and at what filters it",
             "print(torch.bincount(y))",
-            evidence=(Evidence("share of the most frequent label", most, 0.999),),
+            evidence=(
+                Evidence("share of the most frequent label", most, threshold("one_class")),
+                Evidence("other labels", others, threshold("few_others"), "hundreds"),
+            ),
+            limits="a rare class that is told apart all the same",
             explains=("D05", "D04", "O00", "I02"),
         )
 
@@ -147,7 +152,7 @@ def unrelated(chart: Chart, unseen: float) -> Suspicion:
                 "nearest neighbours against a constant answer", chart.probe.known.signal, threshold("label_signal")
             ),
             Evidence(
-                "their correlation with the truth, in deviations of chance",
+                "correlation of theirs or linear guesses with the truth, in deviations of chance",
                 chart.probe.known.surprise,
                 threshold("surprise"),
                 "above 20",
