@@ -121,8 +121,7 @@ def look_at(made: Copy, batches: Sequence[Any], epoch: int = 0) -> Probe:
         task = Task("other")
     else:
         task = task_of(watch.outputs, batch, value, batches, _forms_elsewhere(made, batches))
-    labels = labels_of_batches(batches) if task.kind == "classes" and own and not task.form else torch.empty(0)
-    if len(labels) and float(labels.max()) >= task.classes:  # only the user's loss knows what the targets are
+    if own and not task.form and _unclear(watch.outputs, batches, task):
         task = Task("other", output_shape=task.output_shape)
     if aside <= 0.02:
         task = affine(made, batch, task)
@@ -161,6 +160,16 @@ def look_at(made: Copy, batches: Sequence[Any], epoch: int = 0) -> Probe:
     elif task.kind == "numbers":
         probe.batch_entropy = batch_variance(batches)
     return probe
+
+
+def _unclear(outputs: Any, batches: Sequence[Any], task: Task) -> bool:
+    """Whether only the user's loss knows which tensor is the answer, or the targets: a mean and a variance, labels that
+    are none."""
+    if task.kind == "classes":
+        labels = labels_of_batches(batches)
+        return len(labels) > 0 and float(labels.max()) >= task.classes
+    many = math.prod(task.target_shape)
+    return sum(isinstance(x, Tensor) and x.numel() == many for _, x in leaves(outputs)) > 1
 
 
 def _after_last(watch: Watch, model: Any, outputs: Tensor | None) -> float:

@@ -123,7 +123,8 @@ class SecondLook:
     def _told(self, one: Suspicion, own: _Answers, found: _Answers) -> Finding:
         trial = Trial("verified", _MEASURE, own.aside, found.aside, self.steps)
         severity = self._severity(own)
-        slower = self._warming or in_turns(self.chart.run) or self._early(own) or not self._makes_good(own, found)
+        early = self._early and (one.id == "O02" or own.aside >= threshold("learned"))
+        slower = self._warming or in_turns(self.chart.run) or early or not self._makes_good(own, found)
         if one.id in _SLOWER and (slower or (one.id == "L00" and in_order(self.chart, own.rank, found.rank))):
             severity = "question"
         if own.aside >= threshold("not_learned"):
@@ -137,9 +138,10 @@ class SecondLook:
         wanted = max(threshold("behind"), threshold("makes_good") * (1 - own.aside))
         return own.aside < threshold("trained") or found.aside - own.aside >= wanted
 
-    def _early(self, own: _Answers) -> bool:
-        """Whether a network that learns has seen all examples a few times only."""
-        return own.aside >= threshold("learned") and self.steps < _PASSES * len(self._trained)
+    @property
+    def _early(self) -> bool:
+        """Whether the network has seen all examples a few times only."""
+        return self.steps < _PASSES * len(self._trained)
 
     @property
     def _warming(self) -> bool:
