@@ -36,11 +36,13 @@ def _alike(chart: Chart) -> Iterator[Suspicion]:
     # Nearly one class, and too few labels of the others to learn from.
     others = (1 - most) * inputs.seen * each
     alone = most > 0.999 or few or (most > threshold("one_class") and others < threshold("few_others"))
+    # One of two classes may be rare: where it is told apart, that is no fault. One that drowns many others is odd.
+    rare = sum(share > 0 for share in task.shares) == 2 and chart.quality >= threshold("trained")
     if task.kind in ("classes", "binary") and task.shares and alone:
         yield Suspicion(
             "D06",
             "all labels are (almost) the same",
-            "critical" if most > 0.999 else "question" if chart.quality >= threshold("trained") else "warning",
+            "critical" if most > 0.999 else "question" if rare else "warning",
             0.95 if most > 0.999 else 0.7,
             f"{most:.1%} of the examples have one and the same label, so a constant answer is (almost) perfect",
             "look at the labels that the dataset returns, and at what filters it",
