@@ -1,0 +1,2 @@
+from .plant import Collection
+SEVENTH_TRAPS = Collection()
