@@ -38,8 +38,8 @@ def other(kind: type[torch.optim.Optimizer], lr: float, **options: Any) -> Optim
     return lambda parameters: maker(parameters, lr=lr, **options)
 
 
-#: Further traits of this part: "adaptive" (an optimiser with an epsilon), "single" (one output), "sequence" (layers that
-#: know ``batch_first``), "masked" (padding is left out), "light" (cheap enough for all examples in one batch).
+#: Further traits of this part: "adaptive" (an optimiser with an epsilon), "single" (one output), "masked" (padding is
+#: left out), "light" (cheap enough for large batches), "variational" (the loss looks for a module of the network).
 FAMILIES_SEVENTH: dict[str, Family] = {
     family.name: family
     for family in (
@@ -61,21 +61,20 @@ FAMILIES_SEVENTH: dict[str, Family] = {
         ),
         Family(
             "tank_elman", "seventh", tasks.tanks, lambda: Network(Elman(3, 40), nn.Linear(40, 1)),
-            huber_loss, adam(4e-3), Loading(32, form="dictionary", keys=("series", "level")), 350, 0.85,
-            frozenset({"regression", "column", "floats", "recurrent", "dictionary", "adam", "adaptive", "single",
-                       "sequence"}),
+            huber_loss, adam(3e-3), Loading(32, form="dictionary", keys=("series", "level")), 450, 0.80,
+            frozenset({"regression", "column", "floats", "recurrent", "dictionary", "adam", "adaptive", "single"}),
             step=lambda loss: Clipped(loss, 1.0),
         ),
         Family(
             "swarm_encoder", "seventh", tasks.swarms, lambda: Network(Swarm(3, 32, 2), nn.Linear(32, 4)),
             "cross_entropy", adamw(2e-3), Loading(32), 300, 0.90,
-            frozenset({"classes", "floats", "norm", "attention", "padded", "adam", "adaptive", "sequence", "masked"}),
+            frozenset({"classes", "floats", "norm", "attention", "padded", "adam", "adaptive", "masked"}),
         ),
         Family(
             "spectra_variational", "seventh", tasks.spectra,
             lambda: Network(variational_body(40, 64, 8), nn.Linear(64, 40)),
             evidence_loss, other(torch.optim.NAdam, 3e-3), Loading(32, form="list"), 350, 0.80,
-            frozenset({"regression", "floats", "relu", "dictionary", "adam", "adaptive", "light"}),
+            frozenset({"regression", "floats", "relu", "dictionary", "adam", "adaptive", "light", "variational"}),
         ),
         Family(
             "graph_messages", "seventh", tasks.molecules, lambda: Network(Graph(10, 24), nn.Linear(48, 5)),
@@ -84,7 +83,7 @@ FAMILIES_SEVENTH: dict[str, Family] = {
         ),
         Family(
             "rating_pairs", "seventh", tasks.ratings, lambda: Network(Pairs(40, 30, 12), nn.Linear(48, 1)),
-            "mse", adam(1e-2), Loading(64), 350, 0.75,
+            "mse", adam(1e-2), Loading(64), 450, 0.80,
             frozenset({"regression", "column", "relu", "embedding", "adam", "adaptive", "single", "light"}),
         ),
     )

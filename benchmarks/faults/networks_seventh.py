@@ -142,11 +142,26 @@ class Pairs(nn.Module):
         self.people = nn.Embedding(people, width)
         self.films = nn.Embedding(films, width)
         self.mix = nn.Sequential(nn.Linear(3 * width, 48), nn.ReLU())
+        for table in (self.people, self.films):
+            nn.init.normal_(table.weight, std=0.5)
 
     def forward(self, names: Tensor) -> Tensor:
         """Names (examples, 2) to features (examples, 48)."""
         left, right = self.people(names[:, 0]), self.films(names[:, 1])
         outputs: Tensor = self.mix(torch.cat([left, right, left * right], 1))
+        return outputs
+
+
+class Listed(nn.Module):
+    """A module that keeps its parts in a plain list, where PyTorch does not look for parameters."""
+
+    def __init__(self, part: nn.Module) -> None:
+        super().__init__()
+        self.parts = [part]
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """What the part gives."""
+        outputs: Tensor = self.parts[0](inputs)
         return outputs
 
 

@@ -145,7 +145,7 @@ def molecules(examples: int = 1600, nodes: int = 10) -> Task:
     graphs = torch.empty(examples, nodes, nodes + 2)
     for row in range(examples):
         order = torch.randperm(nodes, generator=draw)
-        lost = (torch.rand(nodes, nodes, generator=draw) < 0.03).triu()
+        lost = (torch.rand(nodes, nodes, generator=draw) < 0.015).triu()
         graphs[row, :, :nodes] = kinds[labels[row]][order][:, order] * ~(lost | lost.T) * (1 - torch.eye(nodes))
     graphs[..., nodes] = 1.0
     graphs[..., nodes + 1] = torch.randn(examples, nodes, generator=draw)
@@ -153,7 +153,7 @@ def molecules(examples: int = 1600, nodes: int = 10) -> Task:
 
 
 @cache
-def ratings(examples: int = 2600, people: int = 40, films: int = 30) -> Task:
+def ratings(examples: int = 3600, people: int = 40, films: int = 30) -> Task:
     """Who rates which film how: two names, and a product of two hidden tastes with noise as the target."""
     draw = torch.Generator().manual_seed(708)
     tastes, traits = torch.randn(people, 2, generator=draw), torch.randn(films, 2, generator=draw)
