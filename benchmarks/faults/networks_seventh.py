@@ -62,7 +62,7 @@ class Swarm(nn.Module):
         self.sign = 1.0
         self.enter = nn.Linear(columns - 1, width)
         self.blocks = nn.ModuleList(
-            nn.TransformerEncoderLayer(width, 4, 2 * width, 0.0, batch_first=True, norm_first=True)
+            nn.TransformerEncoderLayer(width, 4, 2 * width, 0.0, F.silu, batch_first=True, norm_first=True)
             for _ in range(blocks)
         )
         self.norm = nn.LayerNorm(width)

@@ -21,7 +21,6 @@ from .surgery import (
     drawn,
     features,
     head,
-    rate,
     rebuilt,
     reloaded,
     remodelled,
