@@ -47,10 +47,10 @@ def body_in_plain_list(case: Case, strength: Strength) -> Case:
     return remodelled(case, case.model)
 
 
-@SEVENTH.fault("warm-up-too-long", "learning-rate-too-low", strengths=TWO)
+@SEVENTH.fault("warm-up-too-long", "learning-rate-too-low", strengths=ONE)
 def warm_up_never_ends(case: Case, strength: Strength) -> Case:
-    """A warm-up copied from a large project, 300 or 10,000 times as long as this training."""
-    return stepping(case, Rising(case.loss, case.steps * pick(strength, 300, 300, 10_000)))
+    """A warm-up copied from a large project, 300 times as long as this training."""
+    return stepping(case, Rising(case.loss, 300 * case.steps))
 
 
 @SEVENTH.fault("weights-overwritten", "learning-rate-too-low", strengths=ONE)
@@ -59,10 +59,10 @@ def average_written_back(case: Case, strength: Strength) -> Case:
     return stepping(case, SlowCopy(case.loss, 0.001))
 
 
-@SEVENTH.fault("weights-overwritten", strengths=TWO)
+@SEVENTH.fault("weights-overwritten", strengths=ONE)
 def old_file_loaded_again(case: Case, strength: Strength) -> Case:
-    """load_state_dict of the starting weights within the loop: every twelve steps, or every second one."""
-    return stepping(case, Reloading(case.loss, pick(strength, 12, 12, 2)))
+    """load_state_dict of the starting weights within the loop, every twelve steps."""
+    return stepping(case, Reloading(case.loss, 12))
 
 
 @SEVENTH.fault("gradient-cut", "loss-not-connected", strengths=ONE)
@@ -83,10 +83,10 @@ def epsilon_of_another_paper(case: Case, strength: Strength) -> Case:
     return rebuilt(case, eps=pick(strength, 3.0, 3.0, 300.0))
 
 
-@SEVENTH.fault("momentum-too-high", "learning-rate-too-high", needs="sgd", strengths=TWO)
+@SEVENTH.fault("momentum-too-high", "learning-rate-too-high", needs="sgd", strengths=ONE)
 def momentum_almost_one(case: Case, strength: Strength) -> Case:
-    """Momentum 0.999 or 0.99999 at the same rate."""
-    return rebuilt(case, momentum=pick(strength, 0.999, 0.999, 0.99999))
+    """Momentum 0.999 at the same rate."""
+    return rebuilt(case, momentum=0.999)
 
 
 @SEVENTH.fault("group-rate-too-low", "learning-rate-too-low", "frozen-untrained-layers", strengths=ONE, silent=True)
@@ -99,18 +99,18 @@ def body_at_finetuning_rate(case: Case, strength: Strength) -> Case:
     return rebuilt(case, groups)  # type: ignore[arg-type]
 
 
-@SEVENTH.fault("labels-inconsistent", "labels-carry-no-signal", "labels-misaligned", needs="classes", strengths=TWO)
+@SEVENTH.fault("labels-inconsistent", "labels-carry-no-signal", "labels-misaligned", needs="classes", strengths=ONE)
 def files_with_other_codes(case: Case, strength: Strength) -> Case:
-    """Two or three files were coded apart: the classes of each one are numbered in an order of its own."""
-    shift = torch.arange(len(case.task.targets)) % pick(strength, 2, 2, 3)
+    """Two files were coded apart: the classes of each one are numbered in an order of its own."""
+    shift = torch.arange(len(case.task.targets)) % 2
     shift = shift.reshape(-1, *[1] * (case.task.targets.dim() - 1))
     return reloaded(case, targets=(case.task.targets + shift) % case.task.classes)
 
 
-@SEVENTH.fault("augmentation-too-strong", "inputs-carry-no-signal", needs="floats", strengths=TWO)
+@SEVENTH.fault("augmentation-too-strong", "inputs-carry-no-signal", needs="floats", strengths=ONE)
 def noise_of_raw_scale(case: Case, strength: Strength) -> Case:
-    """Noise meant for raw values is added to standardised ones: 8 or 40 standard deviations."""
-    size = pick(strength, 8.0, 8.0, 40.0)
+    """Noise meant for raw values is added to standardised ones: 8 standard deviations."""
+    size = 8.0
 
     def noisy(inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         draw = torch.Generator().manual_seed(int(1e4 * float(inputs.abs().sum())) % 2**31)
@@ -119,10 +119,10 @@ def noise_of_raw_scale(case: Case, strength: Strength) -> Case:
     return reloaded(case, transform=noisy)
 
 
-@SEVENTH.fault("targets-too-small", "targets-not-scaled", needs="regression", strengths=TWO)
+@SEVENTH.fault("targets-too-small", "targets-not-scaled", needs="regression", strengths=ONE)
 def targets_divided_away(case: Case, strength: Strength) -> Case:
-    """Targets that were standardised are divided once more, by 1e3 or 1e5."""
-    size = pick(strength, 1e-3, 1e-3, 1e-5)
+    """Targets that were standardised are divided once more, by 1e3."""
+    size = 1e-3
     task = replace(case.task, test_targets=size * case.task.test_targets)
     return reloaded(replace(case, task=task), targets=size * case.task.targets)
 
