@@ -27,7 +27,7 @@ from .traps import MORE_TRAPS, TRAPS
 from .traps_held_out import HELD_OUT_TRAPS
 
 #: The parts, each with a thousand seeds of its own: the first from 0 on, the second from 1000 on, and so forth.
-PARTS = ("development", "held out", "third", "fourth", "fifth", "sixth")
+PARTS = ("development", "held out", "third", "fourth", "fifth", "sixth", "seventh")
 #: Parts for which ``homes`` chooses families, and in how many of them public faults are tried.
 CHOSEN: dict[str, int | None] = {"third": None, **dict.fromkeys(PARTS[3:], 4)}
 
