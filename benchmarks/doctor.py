@@ -4,7 +4,7 @@
     python benchmarks/doctor.py --half held-out             # other families, seeds and, in part, other faults
     python benchmarks/doctor.py --half third                # the same by another author
     python benchmarks/doctor.py --half fourth               # and by one more
-    python benchmarks/doctor.py --half fifth                # and another, as the sixth
+    python benchmarks/doctor.py --half seventh              # and so on, each by another author
 
 Plants and their accepted causes are in ``benchmarks/faults``, by another author than the doctor's. A fault counts as
 detected when there is any finding that is critical or a warning; the intervals are Wilson's, 95 %, and those of the

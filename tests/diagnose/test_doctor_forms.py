@@ -260,10 +260,64 @@ def _one_at_a_time() -> Any:
     return examine(model, data=loader(x, y, size=1), optimizer=_adam(model, 1e-3))
 
 
+class _Set(nn.Module):
+    """Points of which the last column says whether they count."""
+
+    def __init__(self, *, threshold: bool = False) -> None:
+        super().__init__()
+        self.body, self.head, self.threshold = _net(5, 32, 32), nn.Linear(32, 2), threshold
+
+    def forward(self, sets: Tensor) -> Tensor:
+        counts = (sets[..., -1:] > 0).to(sets.dtype)
+        points = (sets[..., :-1] > 0).to(sets.dtype) if self.threshold else sets[..., :-1]
+        h = self.body(torch.cat([points[..., :2], sets[..., 2:-1]], -1))
+        return self.head((h * counts).sum(1) / counts.sum(1).clamp_min(1))  # type: ignore[no-any-return]
+
+
+def _marked(*, threshold: bool = False) -> Any:
+    sets = torch.randn(1200, 8, 6, generator=_seeded())
+    sets[..., -1] = torch.where(torch.rand(1200, 8, generator=_seeded(1)) < 0.7, 1.0, -1.0)
+    y = ((sets[..., 0] * (sets[..., -1] > 0)).sum(1) > 0).long()
+    torch.manual_seed(0)
+    model = _Set(threshold=threshold)
+    return examine(model, data=loader(sets, y), optimizer=_adam(model, 3e-3))
+
+
+def _rotated() -> Any:
+    """A rotation that is drawn once and loses nothing."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 64, bias=False), *mlp()[1:])
+    nn.init.orthogonal_(model[1].weight)
+    model[1].requires_grad_(False)
+    return examine(model, optimizer=sgd(model[2:]))
+
+
+def _spare() -> Any:
+    torch.manual_seed(0)
+    return examine(nn.Sequential(*mlp()[:5], nn.Linear(64, 16)))
+
+
+def _slow_restarts() -> Any:
+    """Rates that come back after the first look is over."""
+    model = mlp()
+    optimizer = sgd(model)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, 61)
+
+    def step(model: nn.Module, batch: Any, optimizer: torch.optim.Optimizer) -> Tensor:
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(batch[0]), batch[1])
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        schedule.step()
+        return loss
+
+    return examine(model, step=step, optimizer=optimizer)
+
+
 @pytest.mark.parametrize(
     "patient",
     [_two_outputs, _tied, _time_first, _labels_first, _few_names, _normed_inside, _mixed, _pruned, _of_the_batch, _game,
-     _background, _rare, _weak, _categories, _one_at_a_time],
+     _background, _rare, _weak, _categories, _one_at_a_time, _marked, _rotated, _spare, _slow_restarts],
 )  # fmt: skip
 def test_a_healthy_training_of_unusual_form_raises_no_alarm(patient: Callable[[], Any]) -> None:
     diagnosis = patient()
@@ -275,6 +329,13 @@ def _squeezed() -> Any:
     model = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 1), nn.ReLU(), nn.Linear(1, 32),
                           nn.ReLU(), nn.Linear(32, 10))  # fmt: skip
     return examine(model)
+
+
+def _frozen_body() -> Any:
+    model = mlp()
+    model[1].requires_grad_(False)
+    model[3].requires_grad_(False)
+    return examine(model, optimizer=sgd(model[5:]))
 
 
 def _nearly_one_label() -> Any:
@@ -298,7 +359,8 @@ def _shuffled_labels() -> Any:
 @pytest.mark.parametrize(
     ("patient", "id"),
     [(lambda: _time_first(stacked=True), "W09"), (_squeezed, "A06"), (_nearly_one_label, "D06"), (_few_pairs, "D09"),
-     (_bounded, "L06"), (_shuffled_labels, "D05")],
+     (_bounded, "L06"), (_shuffled_labels, "D05"),
+     (lambda: _marked(threshold=True), "W04"), (_frozen_body, "W03")],
 )  # fmt: skip
 def test_the_fault_that_it_resembles_is_still_found(patient: Callable[[], Any], id: str) -> None:
     diagnosis = patient()

@@ -158,13 +158,17 @@ def _unused(made: Copy, inputs: Tensor) -> tuple[float, float]:
     handles = []
     if inputs.is_floating_point():
         inputs = inputs.detach().clone().requires_grad_()
-        varies = inputs.detach().std(0, correction=0) > 0
+        low, high = inputs.detach().amin(0), inputs.detach().amax(0)
+        varies = low < high
+        # What has two values is a mark, by which something is chosen or left out: there is no way between them.
+        marks = ((inputs.detach() == low) | (inputs.detach() == high)).all(0)
     else:
         first = next((m for m in made.model.modules() if isinstance(m, (nn.Embedding, nn.EmbeddingBag))), None)
         if first is None or inputs.dim() != 2:
             return math.nan, 0.0
         handles.append(first.register_forward_hook(lambda module, args, output: kept.append(output)))
         varies = (inputs != inputs[:1]).any(0)
+        marks = torch.zeros_like(varies)
     try:
         with probing(made.model, norm="running"), torch.enable_grad(), _begun(made.model):
             found = _answer(made, inputs)
@@ -191,7 +195,9 @@ def _unused(made: Copy, inputs: Tensor) -> tuple[float, float]:
     share = float(idle.sum() / varies.sum())
     if one is None or other is None:
         return 0.0, 0.0
-    return (share, 0.0) if torch.equal(one, other) else (0.0, share)
+    if torch.equal(one, other):
+        return share, 0.0
+    return 0.0, float((idle & ~marks).sum() / varies.sum())
 
 
 @contextmanager

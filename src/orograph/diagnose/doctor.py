@@ -34,6 +34,7 @@ from orograph.diagnose.rules.counting import counting
 from orograph.diagnose.rules.data import data
 from orograph.diagnose.rules.function import function
 from orograph.diagnose.rules.loss import loss as loss_rules
+from orograph.diagnose.rules.options import decays_at_once
 from orograph.diagnose.rules.pictures import pictures
 from orograph.diagnose.rules.run import running, update_sizes
 from orograph.diagnose.rules.settings import settings
@@ -173,9 +174,10 @@ class _Examination:
         }
 
         def longer(run: Run) -> int:
-            """Three times as many steps where it does not train so far, nor broke down, or what time there is."""
+            """Three times as many steps where it does not train so far, nor broke down, or what time there is; also
+            where the rate fell to nothing, as it may come back."""
             chart.run = run
-            if chart.trains or chart.broke:
+            if (chart.trains and not decays_at_once(run)) or chart.broke:
                 return 0
             affordable = int(_PATIENCE * self.seconds * len(run.losses) / max(run.seconds, 1e-6))
             return max(min(_LONGER * self.steps, affordable) - len(run.losses), 0)

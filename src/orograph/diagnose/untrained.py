@@ -53,6 +53,12 @@ def unshaped(matrix: Tensor) -> bool:
     return float(torch.linalg.matrix_norm(values, 2)) < 1.1 * edge
 
 
+def rotates(slot: Slot) -> bool:
+    """Whether a weight is a square orthogonal matrix, which loses nothing: frozen ones are chosen, not forgotten."""
+    shape = slot.parameter.shape
+    return len(shape) == 2 and shape[0] == shape[1] and _orthogonal(slot)
+
+
 def _orthogonal(slot: Slot) -> bool:
     matrix = slot.parameter.detach().reshape(len(slot.parameter), -1).double()
     gram = matrix @ matrix.T if matrix.shape[0] <= matrix.shape[1] else matrix.T @ matrix

@@ -97,9 +97,7 @@ def options(chart: Chart, run: Run) -> Iterator[Suspicion]:
         )
     known = [rate for rate in run.lr if math.isfinite(rate)]
     yield from _growing(known)
-    again = any(after > 2 * before > 0 for before, after in pairwise(known))  # a schedule of warm restarts
-    early = len(known) > 10 and known.index(max(known)) < len(known) / 2
-    if early and known[0] > 0 and known[-1] < 0.02 * max(known) and not again:
+    if decays_at_once(run):
         yield Suspicion(
             "O10",
             "the learning rate decays at once",
@@ -114,6 +112,15 @@ def options(chart: Chart, run: Run) -> Iterator[Suspicion]:
             edit=edits.ordinary_step(),
             needs="nothing" if len(known) <= 60 or known[len(known) // 3] < 0.02 * max(known) else "proof",
         )
+
+
+def decays_at_once(run: Run) -> bool:
+    """Whether the rate fell to nothing, early and for good; with warm restarts it comes back."""
+    known = [rate for rate in run.lr if math.isfinite(rate)]
+    if len(known) <= 10 or known[0] <= 0 or known[-1] >= 0.02 * max(known):
+        return False
+    peak = known.index(max(known))
+    return peak < len(known) / 2 and not any(after > 2 * before for before, after in pairwise(known[peak:]))
 
 
 def _growing(rates: list[float]) -> Iterator[Suspicion]:

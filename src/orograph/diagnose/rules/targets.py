@@ -66,7 +66,9 @@ def _few_classes(chart: Chart) -> Iterator[Suspicion]:
         yield Suspicion(
             "D06",
             f"only {used} of {task.classes} classes occur",
-            "question" if chart.embeds else "warning",
+            "question"
+            if chart.embeds or chart.quality >= threshold("trained")
+            else "warning",  # spare outputs do no harm
             0.7,
             f"the network has outputs for {task.classes} classes, and the labels of {inputs.seen} examples {used}: "
             "labels were merged, cut off or filtered",

@@ -12,7 +12,7 @@ from orograph.diagnose.chart import Chart, Suspicion
 from orograph.diagnose.rules.gradients import arriving, names_of
 from orograph.diagnose.rules.stepping import stepping
 from orograph.diagnose.thresholds import threshold
-from orograph.diagnose.untrained import looks_untrained
+from orograph.diagnose.untrained import looks_untrained, rotates
 from orograph.initialize.slots import Slot, slots_of
 from orograph.results.diagnosis import Evidence
 
@@ -124,7 +124,7 @@ def frozen(chart: Chart) -> Iterator[Suspicion]:
             "W03",
             "layers are frozen at random initial values",
             "question"
-            if all(isinstance(slot.layer, nn.Embedding) for slot in random)  # trained ones may look as if drawn
+            if all(isinstance(slot.layer, nn.Embedding) or rotates(slot) for slot in random)  # the first may be trained
             else "critical"
             if share > threshold("frozen_share")
             else "warning",
