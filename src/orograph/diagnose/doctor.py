@@ -53,7 +53,7 @@ from orograph.results.signals import Signal
 _STEPS = 60
 _LONGER = 3  # times as many steps, where it is too early to tell
 _MORE = _LONGER * _STEPS
-_PATIENCE = 1.5  # times the seconds of a run, for a longer one
+_PATIENCE = 1.0  # times the seconds of a run, for a longer one
 _PROBE = 256
 _GUESSES = ("W00", "L00", "I00", "O00")  # which a finding of the second look takes the place of
 
