@@ -19,6 +19,7 @@ MODULES = (
     "likelihoods",
     "functions",
     "recipes",
+    "decisions",
 )
 _BY_MODULE: dict[str, list[str]] = {}
 for _module in MODULES:
