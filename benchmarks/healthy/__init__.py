@@ -8,7 +8,19 @@ from pathlib import Path
 
 from .setup import Setup, make, names, train
 
-MODULES = ("tables", "pictures", "sequences", "text", "generative", "metric")
+MODULES = (
+    "tables",
+    "pictures",
+    "sequences",
+    "text",
+    "generative",
+    "metric",
+    "graphs",
+    "likelihoods",
+    "functions",
+    "recipes",
+    "decisions",
+)
 _BY_MODULE: dict[str, list[str]] = {}
 for _module in MODULES:
     _before = len(names())
