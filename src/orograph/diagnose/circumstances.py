@@ -18,6 +18,7 @@ from orograph.basics.errors import DataError
 from orograph.basics.words import counted
 from orograph.data import Data, Examples
 from orograph.diagnose.losses import Loss
+from orograph.diagnose.together import as_one, name_of
 from orograph.results.diagnosis import Diagnosis
 from orograph.results.provenance import Cost, Provenance
 
@@ -56,7 +57,7 @@ def of_optimizer(optimizer: Optimizer | None) -> dict[str, Any]:
     """The optimiser's class and main settings; several values where its groups differ."""
     if optimizer is None:
         return {"optimizer": "none given; Adam with learning rate 1e-3 stood in"}
-    found: dict[str, Any] = {"optimizer": type(optimizer).__name__}
+    found: dict[str, Any] = {"optimizer": name_of(optimizer)}
     for name in _SETTINGS:
         values = dict.fromkeys(_plain(group[name]) for group in optimizer.param_groups if name in group)
         if values:
@@ -86,7 +87,7 @@ def _completed(found: Diagnosis, given: Mapping[str, Any], cost: Cost) -> Proven
     options = {
         "parameters": sum(parameter.numel() for parameter in model.parameters() if not is_lazy(parameter)),
         "loss": Loss(given["loss"]).name,
-        **of_optimizer(given["optimizer"]),
+        **of_optimizer(as_one(given["optimizer"])),
         "step": "zero_grad, loss, backward, step" if given["step"] is None else "the user's own",
         "steps": given["steps"],
         "steps done": len(found.loss),

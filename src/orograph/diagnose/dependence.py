@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from orograph.basics.seeds import reseed
 from orograph.diagnose.patient import Copy
@@ -34,9 +35,9 @@ class Dependence:
     depend on, and by which they have no gradient. ``bent``: how far the features
     before the last weights are from a linear function of the inputs, over their spread. ``order``: how far outputs
     change, but for their own order, when the places of a sequence change theirs. ``chance``: how far they change in
-    evaluation with the random numbers alone. ``entering``: mean, standard deviation and largest absolute value of what
-    the first layer with weights gets. ``columns``: whether outputs keep to their place on the second axis, where
-    they do not on the first.
+    evaluation with the random numbers alone; NaN where places are drawn. ``entering``: mean, standard deviation and
+    largest absolute value of what the first layer with weights gets. ``columns``: whether outputs keep to their place
+    on the second axis, where they do not on the first.
     """
 
     others: float = 0.0
@@ -162,6 +163,10 @@ def _unused(made: Copy, inputs: Tensor) -> tuple[float, float]:
         varies = low < high
         # What has two values is a mark, by which something is chosen or left out: there is no way between them.
         marks = ((inputs.detach() == low) | (inputs.detach() == high)).all(0)
+        # Whole numbers beside others are codes of categories.
+        whole = (inputs.detach() == inputs.detach().round()).all(0)
+        if bool((varies & ~whole).any()):
+            marks |= whole
     else:
         first = next((m for m in made.model.modules() if isinstance(m, (nn.Embedding, nn.EmbeddingBag))), None)
         if first is None or inputs.dim() != 2:
@@ -268,11 +273,24 @@ def _order(made: Copy, inputs: Tensor) -> float:
 
 def _chance(made: Copy, inputs: Tensor) -> float:
     with probing(made.model, norm="running"), torch.no_grad():
-        one, other = _answer(made, inputs), _answer(made, inputs, seed=1)
-    if one is None or other is None or one.shape != other.shape:
+        with _Draws() as draws:
+            one = _answer(made, inputs)
+        other = _answer(made, inputs, seed=1)
+    if one is None or other is None or one.shape != other.shape or draws.places:
         return math.nan
     spread = float(one.float().std(correction=0))
     return float((one.float() - other.float()).abs().mean()) / spread if spread > 0 else math.nan
+
+
+class _Draws(TorchFunctionMode):
+    """Whether places are drawn, as neighbours of a graph's nodes or landmarks of attention: on purpose, mostly."""
+
+    places = False
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if function in (torch.randint, torch.randperm, torch.multinomial, Tensor.multinomial):
+            self.places = True
+        return function(*args, **(kwargs or {}))
 
 
 def _entering(made: Copy, inputs: Tensor) -> tuple[float, float, float]:

@@ -45,7 +45,9 @@ from orograph.diagnose.run import Run
 from orograph.diagnose.second_look import SecondLook
 from orograph.diagnose.shadow import train
 from orograph.diagnose.signals import Signals
+from orograph.diagnose.step_loss import fit_loss
 from orograph.diagnose.thresholds import version
+from orograph.diagnose.together import Optimizers, as_one
 from orograph.results.diagnosis import Diagnosis, Finding, ParameterReading, StageRecord, Verdict
 from orograph.results.provenance import Provenance
 from orograph.results.signals import Signal
@@ -64,7 +66,7 @@ def doctor(
     loader: Any,
     *,
     loss: str | nn.Module | Callable[..., Any] = "cross_entropy",
-    optimizer: Optimizer | None = None,
+    optimizer: Optimizers | None = None,
     step: Step | None = None,
     steps: int = _STEPS,
     batch_size: int = 64,
@@ -80,9 +82,10 @@ def doctor(
     loader : what the loop iterates over: a DataLoader or any other source of batches that can be read twice, a list of
         batches, a Dataset, a pair (inputs, targets), or ``Data``
     loss : "cross_entropy", "mse", a module or function of (outputs, targets), or a function of (model, batch)
-    optimizer : the user's; None: Adam with rate 1e-3 stands in
+    optimizer : the user's, or a list, tuple or dictionary of several; None: Adam with rate 1e-3 stands in
     step : the user's own training step, ``step(model, batch, optimizer)`` (arguments are also found by their names:
-        inputs, targets, loss, index), which returns the loss. None is zero_grad, loss, backward, step.
+        inputs, targets, loss, index), which returns the loss. None is zero_grad, loss, backward, step. Where ``loss``
+        fails on the data, as in reinforcement learning, what the step calls backward() on takes its place.
     steps : of the shadow run; it goes on to three times as many where it is too early to tell
     batch_size : where the data are not batches yet
     seconds : about how long one run of steps may take; a slower network is given fewer steps
@@ -100,7 +103,8 @@ def doctor(
         No data, no parameters, or arguments of other kinds. What is wrong with the network itself is a finding, also
         that it fails.
     """
-    _check(model, optimizer, step, steps)
+    trained_by: Optimizer | None = as_one(optimizer)
+    _check(model, trained_by, step, steps)
     first = next(model.parameters())
     patient_loss = Loss(loss)
     stages: list[StageRecord] = []
@@ -108,9 +112,10 @@ def doctor(
         # A scheduler misses the step function that it put into the original optimiser.
         warnings.filterwarnings("ignore", message=".*(Seems like `optimizer.step|Detected call of `lr_scheduler.step)")
         batches, epoch = gather(loader, _MORE, first.device, first.dtype, seed=seed, size=batch_size)
-        patient = Patient(model, batches, patient_loss, optimizer, step, epoch)
+        patient = Patient(model, batches, patient_loss, trained_by, step, epoch)
         patient.repeats, patient.stacks = repeats_by_design(loader), stacks_examples(loader)
         name_targets(patient)
+        fit_loss(patient)
         examination = _Examination(patient, steps, seconds, thorough, seed, stages)
         try:
             findings, signals = examination.all()

@@ -32,6 +32,7 @@ class Loss:
             raise UsageError(f"a loss is a name or a callable, not a {type(loss).__name__}")
         self.loss = loss
         self.of_outputs: bool | None = True if isinstance(loss, str) else style_of(loss)
+        self.of_step = False  # whether it is what the user's step calls backward() on
         self.target_name = ""  # what the user's batches call their targets, where the doctor had to find it out
 
     @property

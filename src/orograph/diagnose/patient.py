@@ -28,12 +28,13 @@ from orograph.basics.seeds import isolated_randomness
 from orograph.data.structure import batch_length, map_tensors
 from orograph.diagnose.losses import Loss
 from orograph.diagnose.reach import put_back, within
+from orograph.diagnose.together import Together, parts_of
 
 Step = Callable[..., Any]
 _NAMES = {
     "model": ("model", "net", "network", "module", "m"),
     "batch": ("batch", "data", "sample", "examples", "b"),
-    "optimizer": ("optimizer", "optimiser", "opt", "optim"),
+    "optimizer": ("optimizer", "optimiser", "opt", "optim", "optimizers", "optimisers", "opts"),
     "loss": ("loss", "criterion", "loss_fn", "loss_function", "loss_func"),
     "inputs": ("x", "inputs", "input", "xb", "images", "features"),
     "targets": ("y", "targets", "target", "labels", "yb"),
@@ -57,7 +58,7 @@ class Copy:
         """One training step, the user's own or the ordinary one; the loss before it (NaN where the step gives none)."""
         batch = self.change(batch)
         if self.step is not None:
-            found = _call(self.step, self, self.loss.as_given(batch), index)
+            found = call_step(self.step, self, self.loss.as_given(batch), index)
             return _number(found)
         value: list[Tensor] = []
 
@@ -255,8 +256,10 @@ def _copied_optimizer(optimizer: Optimizer, memo: dict[int, Any]) -> None:
     made = object.__new__(type(optimizer))
     memo[id(optimizer)] = made
     for name, value in vars(optimizer).items():
-        if isinstance(value, Optimizer):
-            _copied_optimizer(value, memo)
+        held = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else [value]
+        for one in held:
+            if isinstance(one, Optimizer):
+                _copied_optimizer(one, memo)
         if name != "step":  # a scheduler puts a function there that is bound to the original
             vars(made)[name] = copy.deepcopy(value, memo)
 
@@ -272,7 +275,7 @@ def _code_of(step: Any) -> Any:
 
 def _holds(one: Any, model: nn.Module, optimizer: Optimizer | None) -> bool:
     """Whether an object is, or works on, the network or its optimiser."""
-    if one is model or (optimizer is not None and one is optimizer):
+    if one is model or any(one is part for part in parts_of(optimizer)):
         return True
     own = {id(p) for p in model.parameters()}
     if isinstance(one, Optimizer):
@@ -282,13 +285,13 @@ def _holds(one: Any, model: nn.Module, optimizer: Optimizer | None) -> bool:
     return isinstance(one, Tensor) and id(one) in own
 
 
-def _call(step: Step, made: Copy, batch: Any, index: int) -> Any:
+def call_step(step: Step, made: Copy, batch: Any, index: int) -> Any:
     """Give a step what its arguments are called, or (model, batch, optimizer, loss, index) by their number."""
     inputs, targets = (batch[0], batch[1]) if isinstance(batch, (tuple, list)) and len(batch) == 2 else (batch, None)
     values = {
         "model": made.model,
         "batch": batch,
-        "optimizer": made.optimizer,
+        "optimizer": made.optimizer.as_given if isinstance(made.optimizer, Together) else made.optimizer,
         "loss": made.loss.loss if callable(made.loss.loss) else made.loss,
         "inputs": inputs,
         "targets": targets,

@@ -132,7 +132,8 @@ def look_at(made: Copy, batches: Sequence[Any], epoch: int = 0) -> Probe:
     probe = Probe(task, value, None if outputs is None else outputs.detach(), layers, _parameters(model), inputs,
                   detached=detached)  # fmt: skip
     probe.beside, probe.after_last = aside, _after_last(watch, model, outputs)
-    probe.slopes = {} if detached else slopes(made, batch)
+    # What a step goes down by need not be the slope of anything: advantages and goals are held fixed in it.
+    probe.slopes = {} if detached or made.loss.of_step else slopes(made, batch)
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue

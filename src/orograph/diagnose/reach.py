@@ -22,6 +22,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from orograph.diagnose.together import parts_of
+
 _DEEP = 6  # how far references are followed
 _MANY = 2000  # objects at most; more means a data set or a library
 _LARGE = 20_000_000  # numbers; larger tensors are data
@@ -114,7 +116,7 @@ def _restorers(one: Any) -> list[Callable[[], None]]:
     if isinstance(one, nn.Module):
         return [_module(one)]
     if isinstance(one, Optimizer):
-        return [_optimizer(one)]
+        return [_optimizer(part) for part in parts_of(one)]
     if isinstance(one, Tensor):
         return [_tensor(one)] if one.numel() <= _LARGE else []
     if isinstance(one, torch.Generator):

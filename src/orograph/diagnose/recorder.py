@@ -21,6 +21,7 @@ from orograph.basics.seeds import reseed
 from orograph.diagnose.dense import dense
 from orograph.diagnose.patient import Copy
 from orograph.diagnose.run import Run
+from orograph.diagnose.together import parts_of
 
 _WATCHED = 8  # parameters whose fresh gradients are kept whole
 _LOOKED_FOR_LOST = 10  # steps in which each gradient is held against what arrives at the optimiser
@@ -167,7 +168,7 @@ class Recorder:
     def _other(self, optimizer: Any, args: Any, kwargs: Any) -> None:
         """Optimisers that the step makes, or brings, for these weights; kept, so that each counts once. What they
         change is no meddling."""
-        if optimizer is self._made.optimizer:
+        if any(optimizer is one for one in parts_of(self._made.optimizer)):
             return
         self._for_another = set(self._fresh)
         self.run.beside += self._training

@@ -27,7 +27,7 @@ from orograph.diagnose.order import finding_of
 from orograph.diagnose.patient import Copy
 from orograph.diagnose.plain import plain_copy
 from orograph.diagnose.proving import cured, in_order
-from orograph.diagnose.rules.counting import usual_loss
+from orograph.diagnose.rules.counting import draws, usual_loss
 from orograph.diagnose.rules.stepping import in_turns, steps_seldom
 from orograph.diagnose.shadow import train
 from orograph.diagnose.thresholds import threshold
@@ -80,7 +80,7 @@ class SecondLook:
             return False  # gathered gradients: a step for each batch would be another training
         if self.chart.patient.optimizer is None or math.isnan(quality_of(run)) or self.chart.embeds:
             return False
-        return self.steps >= _LEAST and len(self._trained) >= 2
+        return self.steps >= _LEAST and len(self._trained) >= 2 and not draws(self.chart)
 
     def findings(self) -> list[Finding]:
         """One finding where the network falls far behind, else none."""

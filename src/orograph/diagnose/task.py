@@ -77,6 +77,9 @@ def task_of(
             logits, labels = classes_last(scores, targets)
         except ModelError:
             return Task("other", **shapes)
+        known = labels_of_batches(batches)
+        if known.numel() and not 0 <= int(known.min()) <= int(known.max()) < logits.shape[1]:
+            return Task("other", **shapes)  # marks and grades that the user's own loss knows the meaning of
         if logits.shape[1] > 1:
             return _classes(logits, labels, _Matching(loss, allowed), batches, shapes)
     if scores.numel() == targets.numel() and _two_valued(targets):

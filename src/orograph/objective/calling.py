@@ -100,10 +100,11 @@ def parts_of(batch: Any) -> tuple[Any, Any]:
 
 
 def called(model: Callable[..., Any], inputs: Any) -> Any:
-    """The network on inputs: named, several or one (also by a name that its forward pass does not know)."""
+    """The network on inputs: named, several or one. One by a name that its forward pass does not know is given without
+    it; of several names it has to know one, else it takes them as a dictionary."""
     if isinstance(inputs, Mapping):
-        if len(inputs) == 1 and not _knows(model, next(iter(inputs))):
-            return model(*inputs.values())
+        if not any(_knows(model, name) for name in inputs):
+            return model(*inputs.values()) if len(inputs) == 1 else model(inputs)
         return model(**inputs)
     return model(*inputs) if isinstance(inputs, tuple) else model(inputs)
 

@@ -27,7 +27,7 @@ from torch import Tensor
 
 from orograph.basics.errors import ModelError, UsageError, nearest
 from orograph.objective.calling import LABELS as LABELS
-from orograph.objective.calling import Called, name_of
+from orograph.objective.calling import Called, called, name_of
 
 Batch = Any
 LossFunction = Callable[..., Any]
@@ -169,11 +169,11 @@ def forward(model: Callable[..., Any], batch: Batch) -> tuple[Tensor, Tensor]:
             raise ModelError(
                 f"the batch has keys {', '.join(map(str, batch))} but none of {', '.join(LABELS)}; pass loss="
             )
-        outputs = model(**{name: value for name, value in batch.items() if name != key})
+        outputs = called(model, {name: value for name, value in batch.items() if name != key})
         return logits_of(outputs), batch[key]
     if isinstance(batch, (tuple, list)) and len(batch) == 2 and isinstance(batch[1], Tensor):
         inputs, targets = batch
-        outputs = model(**inputs) if isinstance(inputs, Mapping) else model(inputs)
+        outputs = called(model, inputs) if isinstance(inputs, Mapping) else model(inputs)
         return logits_of(outputs), targets
     raise ModelError("a batch must be (inputs, targets) or a dictionary; for any other structure pass loss=callable")
 

@@ -6,9 +6,13 @@ import math
 import statistics
 from collections.abc import Iterator
 
+import torch
+from torch import nn
+
 from orograph.diagnose import edits
 from orograph.diagnose.chart import Chart, Edit, Suspicion
 from orograph.diagnose.thresholds import threshold
+from orograph.initialize.probing import probing
 from orograph.results.diagnosis import Evidence
 
 
@@ -33,7 +37,25 @@ def usual_loss(chart: Chart, *, alone: bool = False) -> Edit | None:
     task = chart.probe.task
     if task.kind not in _USUAL or chart.embeds or (task.form == _USUAL[task.kind][0] and not alone):
         return None
+    if draws(chart):
+        return None  # a policy that is told what its own answers earn is not told the right ones
     return edits.other_loss(*_USUAL[task.kind])
+
+
+def draws(chart: Chart) -> bool:
+    """Whether a loss of classes draws random numbers besides the network's, as a policy draws what it does."""
+    patient, task = chart.patient, chart.probe.task
+    if task.form or task.kind not in ("classes", "binary") or isinstance(patient.loss.loss, (str, nn.Module)):
+        return False
+    found = []
+    try:
+        with patient.copy(own_step=False) as made, torch.no_grad():
+            for seed in (0, 1):
+                with probing(made.model, norm="running", seed=seed):
+                    found.append(float(made.loss(made.model, made.change(patient.batches[0])).detach()))
+    except Exception:
+        return False
+    return found[0] != found[1] and chart.probe.depends.chance == 0
 
 
 def _one_class(chart: Chart) -> Iterator[Suspicion]:
