@@ -27,7 +27,6 @@ from doctor import wilson
 def examined(case: tuple[str, int]) -> dict[str, Any]:
     """The doctor's findings on one set-up, and how long it took."""
     import healthy
-
     import orograph as og
     from orograph.basics.errors import OrographError
 
