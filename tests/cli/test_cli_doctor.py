@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import orograph as og
+from orograph.basics.errors import StoreError
 from orograph.cli import main
 from orograph.results import Diagnosis, load
 
@@ -155,6 +156,7 @@ def test_the_help_promises_the_files_that_are_written(capsys: Any) -> None:
     [
         (("--optimizer", "lion"), "sgd, adam, adamw"),
         (("--loss", "mes"), "did you mean"),
+        (("--loss", "nope"), "use cross_entropy, abyss, mse, file.py:function or"),
         (("--steps", "0"), "--steps must be a number from 1, not 0"),
         (("--threads", "0"), "--threads must be a number from 1"),
         (("--batch-size", "-3"), "--batch-size must be a number from 1"),
@@ -176,3 +178,60 @@ def test_mistakes_are_told_in_one_line(capsys: Any, words: tuple[str, ...], mess
     assert code in (1, 2)
     assert message in err
     assert err.count("\n") == 1
+
+
+LOADERS = """
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+torch.manual_seed(0)
+X = torch.randn(600, 10)
+Y = (X[:, 0] > 0).long()
+order = Y.argsort()
+def net():
+    return torch.nn.Sequential(torch.nn.Linear(10, 32), torch.nn.ReLU(), torch.nn.Linear(32, 2))
+def batches():
+    return [(X[i:i + 30], Y[i:i + 30]) for i in range(0, 600, 30)]
+def unshuffled():
+    return DataLoader(TensorDataset(X[order], Y[order]), batch_size=30)
+def both():
+    return unshuffled(), unshuffled()
+class Endless:
+    def __iter__(self):
+        while True:
+            yield from batches()
+endless = Endless()
+class Sick:
+    def __iter__(self):
+        raise OSError("no such disk")
+sick = Sick()
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("batches", "healthy"), ("unshuffled", "D04"), ("both", "D04"), ("endless", "trains"), ("sick", "no such disk")],
+)
+def test_a_loader_of_ones_own_is_examined_as_it_is(capsys: Any, here: Path, name: str, words: str) -> None:
+    (here / "loaders.py").write_text(LOADERS)
+    code, out, err = call(capsys, "--model", "loaders.py:net", "--data", f"loaders.py:{name}", "--threads", 1)
+    assert words in (err if name == "sick" else out)
+    assert (code == 0) == (name != "sick")
+
+
+def test_where_nothing_can_be_written_is_said_at_once(capsys: Any, here: Path) -> None:
+    (here / "file").write_text("")
+    code, out, err = call(capsys, *NET, "--out", here / "file" / "why")
+    assert code == 1
+    assert "a file, not a folder" in err
+    assert not out
+
+
+def test_findings_are_told_though_the_disk_is_full(capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> Path:
+        raise StoreError("cannot write it: the disk is full")
+
+    monkeypatch.setattr(Diagnosis, "save", full)
+    code, out, err = call(capsys, *NET, "--out", "why")
+    assert code == 1
+    assert out.startswith("healthy")
+    assert "the disk is full" in err

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 import orograph as og
 from orograph import report
-from orograph.basics.errors import UsageError
+from orograph.basics.errors import ModelError, UsageError
 from orograph.results import Diagnosis, load
 
 
@@ -177,7 +177,18 @@ def test_what_fails_on_the_first_batch_is_a_finding(options: dict[str, Any], wor
         ({"data": 3}, "a loader of batches"),
         ({"loss": "cross_entrpy"}, "did you mean"),
         ({"loss": 3}, "a name or a callable"),
-        ({"steps": 0}, "at least one step"),
+        ({"steps": 0}, "steps must be a whole number from 1"),
+        ({"steps": "5"}, "steps must be a whole number from 1"),
+        ({"steps": None}, "steps must be a whole number from 1"),
+        ({"steps": 1.5}, "steps must be a whole number from 1"),
+        ({"steps": True}, "steps must be a whole number from 1"),
+        ({"batch_size": 0}, "batch_size must be a whole number from 1"),
+        ({"seconds": float("nan")}, "seconds must be a number above 0"),
+        ({"seed": "one"}, "seed must be a whole number"),
+        ({"data": "digits"}, "loader of batches.*not a str"),
+        ({"data": nn.Sequential(nn.Linear(2, 2))}, "not a Sequential"),
+        ({"data": {"train": []}}, "not a dict"),
+        ({"data": (1, 2)}, "yields a int where a batch of tensors is expected"),
     ],
 )
 def test_wrong_arguments_are_refused(options: dict[str, Any], words: str) -> None:
@@ -239,3 +250,56 @@ def test_a_diagnosis_is_saved_and_drawn(tmp_path: Any) -> None:
     assert found.activations is not None
     found.activations.plot()
     found.activations.figure()
+
+
+def test_a_loader_that_cannot_begin_is_told_in_one_line() -> None:
+    class Unplugged:
+        def __iter__(self) -> Any:
+            raise OSError("no such disk")
+
+    with pytest.raises(ModelError, match="no such disk"):
+        examine(mlp(), data=Unplugged())
+
+
+def test_pairs_of_arrays_are_data() -> None:
+    assert examine(mlp(), data=(X.numpy(), Y.numpy())).verdict == "trains"
+
+
+def test_any_whole_number_is_a_seed() -> None:
+    for seed in (-1, 2**63, 10**30):
+        assert examine(mlp(), seed=seed).provenance.seeds == {"seed": seed}
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_unfreezing_is_tried_against_what_stays_as_it_is(given: bool) -> None:
+    model = mlp().requires_grad_(False)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2) if given else None
+    found = og.diagnose.doctor(model, loader(), optimizer=optimizer)
+    first = found.findings[0]
+    assert first.id == "W13"
+    assert first.trial is not None
+    assert first.trial.outcome == "verified"
+    assert not any(p.requires_grad for p in model.parameters())
+
+
+def test_a_step_that_does_nothing_is_named_with_no_optimiser_given() -> None:
+    found = og.diagnose.doctor(mlp(), loader(), step=lambda model, batch, optimizer: 0.0)
+    assert found.findings[0].id == "W06"
+    assert found.findings[0].title == "the training step changes no weight"
+
+
+def test_probabilities_that_do_no_harm_are_a_warning() -> None:
+    drawing = torch.Generator().manual_seed(0)
+    along, arm = 3 * torch.rand(900, generator=drawing), torch.arange(900) % 3
+    angle = 2 * along + 2.1 * arm
+    x = torch.stack([along * angle.cos(), along * angle.sin()], 1)
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Linear(2, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 3), nn.Softmax(1)
+    )  # fmt: skip
+    found = og.diagnose.doctor(model, (x, arm), optimizer=torch.optim.Adam(model.parameters(), lr=1e-2))
+    (one,) = found.findings
+    assert one.trial is not None
+    assert (found.verdict, one.id, one.trial.outcome) == ("trains", "L01", "no effect")
+    assert one.severity == "warning"
+    assert "it learns all the same" in one.cause

@@ -180,7 +180,7 @@ def test_a_pickle_with_code_is_refused_and_not_run(tmp_path, monkeypatch):
     assert not (tmp_path / "trapped").exists()
 
 
-@pytest.mark.parametrize("damage", ["truncated", "flipped", "empty", "text"])
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "empty", "text", "lines"])
 @pytest.mark.parametrize("suffix", [".safetensors", ".pt"])
 def test_damaged_files_give_one_line(tmp_path, damage, suffix):
     path = tmp_path / f"a{suffix}"
@@ -192,7 +192,8 @@ def test_damaged_files_give_one_line(tmp_path, damage, suffix):
     content = bytearray(path.read_bytes())
     if damage == "flipped":
         content[8:40] = bytes(255 - b for b in content[8:40])
-    path.write_bytes({"truncated": content[: len(content) // 2], "empty": b"", "text": b"hello"}.get(damage, content))
+    text = {"text": b"hello", "lines": b"root:x:0:0:root:/root:/bin/bash\ndaemon:x:1:1:daemon:/usr/sbin\n"}
+    path.write_bytes({"truncated": content[: len(content) // 2], "empty": b"", **text}.get(damage, content))
     with pytest.raises(WeightsError) as error:
         Weights.load(path, model)
     assert "\n" not in str(error.value)

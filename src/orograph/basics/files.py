@@ -37,6 +37,14 @@ def atomic_path(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def require_writable(path: Path) -> None:
+    """Raise StoreError where nothing can be written beside ``path``, before any work is done for it."""
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+
+
 def write_atomic(path: Path, content: bytes | str) -> None:
     """Write ``content`` to ``path`` in one step (see :func:`atomic_path`); text is UTF-8."""
     with atomic_path(path) as temporary:
@@ -53,6 +61,7 @@ def explained(path: Path) -> Iterator[None]:
             28: "the disk is full; free some space and run the same command again, nothing finished is lost",
             30: "the file system is read-only; choose another folder",
             13: "permission denied; choose a folder that you may write to",
+            17: "a part of this path is a file, not a folder; choose another",
             20: "a part of this path is a file, not a folder; choose another",
         }.get(error.errno or 0, f"{error.strerror or error}; choose another place")
         raise StoreError(f"cannot write {path}: {remedy}") from error

@@ -36,10 +36,13 @@ def generator(seed: int, *names: str | int, device: str | torch.device = "cpu") 
 def reseed(seed: int, device: str = "cpu") -> None:
     """Set the global generators of Python, NumPy and torch (CPU and ``device``); call inside ``isolated_randomness``.
 
+    Any integer is a seed: what torch's 64 bits do not hold is hashed first.
+
     torch.manual_seed would also visit every back end that might exist, which costs more than a small network's pass.
     """
     import torch
 
+    seed = seed if -(2**63) <= seed < 2**63 else derive(seed)
     random.seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002
     torch.default_generator.manual_seed(seed)

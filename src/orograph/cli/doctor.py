@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from orograph.basics.errors import OrographError, UsageError, in_a_line
+from orograph.basics.files import require_writable
 from orograph.cli.checks import above_zero, at_least
 from orograph.cli.output import emit, parse, tell
 from orograph.cli.subject import Networks
@@ -14,6 +15,7 @@ from orograph.cli.subject import Networks
 if TYPE_CHECKING:
     from torch import nn
 
+    from orograph.data import Data
     from orograph.results import Diagnosis
 
 
@@ -28,7 +30,7 @@ class DoctorOptions(Networks):
     out: Path | None = None
     """Name of the files to write (.npz and .html are appended); unset: none are written."""
     loss: str = "cross_entropy"
-    """cross_entropy, mse, or file.py:function of (outputs, targets) or (model, batch)."""
+    """cross_entropy, abyss, mse, or file.py:function of (outputs, targets) or (model, batch)."""
     optimizer: str = "sgd"
     """sgd, adam, adamw, or file.py:function that makes one of the network's parameters."""
     lr: float = 0.05
@@ -77,9 +79,11 @@ def main(words: list[str]) -> int:
     from orograph.models import build
     from orograph.studies.subject import model_options
 
-    data = options.dataset(single=True)
     if options.model is None:
         raise UsageError("give the network with --model: a name, package.module:factory or file.py:factory")
+    if options.out is not None:
+        require_writable(_stem(options.out))
+    data, loader = _data(options)
     model = build(options.model, data, seed=options.seed, **model_options(options.model_options))
     for weights in options.networks(model, diverged=True):  # which is what it may have to find
         weights.put_into(model)
@@ -88,7 +92,7 @@ def main(words: list[str]) -> int:
     with fixed_threads(options.threads):
         found = doctor(
             model,
-            data,
+            loader,
             loss=load_reference(options.loss) if is_reference(options.loss) else options.loss,
             optimizer=_optimizer(options, model),
             step=None if options.step is None else load_reference(options.step),
@@ -98,11 +102,29 @@ def main(words: list[str]) -> int:
             thorough=options.thorough,
             seed=options.seed,
         )
-    files = _files(options, found)
+    try:
+        files = _files(options, found)
+    except OrographError:
+        emit(found, as_json=options.json)  # what was found is not lost with the disk
+        raise
     emit(found, as_json=options.json, extra=files)
     if files:
         tell("wrote " + ", ".join(files.values()), quiet=options.quiet or options.json)
     return int(options.strict and bool(found.alarms))
+
+
+def _data(options: DoctorOptions) -> tuple[Data, Any]:
+    """The data to build the network for, and what to train it on: a loader of the user's own as it is, since the order
+    and the making of batches may be what is wrong."""
+    from orograph.basics.references import is_reference
+    from orograph.data import load
+    from orograph.data.user import object_of, training_set
+
+    if options.data is None or not is_reference(options.data):
+        data = options.dataset(single=True)
+        return data, data
+    given = object_of(options.data)
+    return load(given, single=True), training_set(given)
 
 
 def _optimizer(options: DoctorOptions, model: nn.Module) -> Any:
@@ -146,7 +168,11 @@ def _files(options: DoctorOptions, found: Diagnosis) -> dict[str, str]:
         return {}
     from orograph import report
 
-    stem = options.out.with_suffix("") if options.out.suffix in (".npz", ".html") else options.out
+    stem = _stem(options.out)
     numbers = found.save(stem.with_name(f"{stem.name}.npz"))
     page = report.write(found, Path(stem.with_name(f"{stem.name}.html")))
     return {"result": str(numbers), "report": str(page)}
+
+
+def _stem(out: Path) -> Path:
+    return out.with_suffix("") if out.suffix in (".npz", ".html") else out

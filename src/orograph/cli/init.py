@@ -37,7 +37,7 @@ class InitOptions(Networks):
     start: str | None = None
     """A scheme to draw first (he-normal, say); unset: the network's own start, or --weights."""
     loss: str = "cross_entropy"
-    """cross_entropy, mse, or file.py:function of (outputs, targets) or (model, batch)."""
+    """cross_entropy, abyss, mse, or file.py:function of (outputs, targets) or (model, batch)."""
     optimizer: Literal["sgd", "adam"] = "sgd"
     """gradinit: of the training to come."""
     lr: float = 0.1

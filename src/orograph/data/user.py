@@ -7,14 +7,15 @@ different shapes (padded sentences) or unusual structure stay as they are in a :
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from orograph.basics.errors import DataError, OrographError, UsageError
+from orograph.basics.errors import DataError, OrographError, UsageError, in_a_line
 from orograph.basics.references import load_reference
 from orograph.basics.seeds import isolated_randomness
 from orograph.data.data import Data, as_tensor, named_classes, require_finite
@@ -29,12 +30,18 @@ STACKING = 256  # examples collated at a time when a dataset is read
 
 
 def data_from_reference(text: str, seed: int, *, single: bool = False) -> Data:
-    """The data that ``package.module:factory`` or ``file.py:factory`` returns, or is.
+    """The data that ``package.module:factory`` or ``file.py:factory`` returns, or is. Raises as ``object_of`` does, and
+    UsageError for what is no data."""
+    return data_from_object(object_of(text), name=text.rpartition(":")[2], seed=seed, single=single)
+
+
+def object_of(text: str) -> Any:
+    """What ``package.module:factory`` or ``file.py:factory`` returns, or is.
 
     Raises
     ------
     UsageError
-        The reference is not found, or is no data.
+        The reference is not found.
     DataError
         The factory raised an exception; it is named and chained.
     """
@@ -48,12 +55,21 @@ def data_from_reference(text: str, seed: int, *, single: bool = False) -> Data:
             raise DataError(
                 f"{text} raised {type(error).__name__}: {error}; it is called without arguments and returns {EXPECTED}"
             ) from error
-    return data_from_object(target, name=text.rpartition(":")[2], seed=seed, single=single)
+    return target
+
+
+def training_set(source: Any) -> Any:
+    """The part to train on of an object that :func:`data_from_object` takes with ``single``, as it came."""
+    if isinstance(source, Data):
+        return source.train
+    if isinstance(source, Mapping):
+        return source["train"]
+    return source if _is_one_set(source) or _is_loader(source) else source[0]
 
 
 def data_from_object(source: Any, *, name: str = "user data", seed: int = 0, single: bool = False) -> Data:
     """Data from a Python object: ``(train, test)``, ``{"train": …, "test": …}`` or a ``Data``; with ``single`` also one
-    set, which is then both.
+    set, a list of batches or any loader of the user's, which is then both.
 
     Datasets and loaders are read once, in their own order, with the global random state seeded from ``seed`` and
     put back afterwards, so that random transforms and shuffling loaders give the same examples in every run.
@@ -62,8 +78,8 @@ def data_from_object(source: Any, *, name: str = "user data", seed: int = 0, sin
         return source
     if isinstance(source, Mapping) and {"train", "test"} <= set(source):
         source = (source["train"], source["test"])
-    if single and _is_one_set(source):
-        examples = as_examples(source, name, seed)
+    if single and (_is_one_set(source) or _is_loader(source)):
+        examples = as_examples(source, name, seed) if _is_one_set(source) else joined(_first(source, seed))
         return Data(
             examples, examples, name=name, class_names=named_classes(name, [examples], _declared_classes(source))
         )
@@ -158,6 +174,25 @@ def _is_one_set(source: Any) -> bool:
     return isinstance(source, (Dataset, DataLoader, Examples)) or (
         pair and all(isinstance(part, (Tensor, np.ndarray)) for part in source)
     )
+
+
+def _is_loader(source: Any) -> bool:
+    """Whether it is a list of batches (of two entries they are a training and a test set), or anything of the user's
+    that yields them."""
+    if isinstance(source, (list, tuple)):
+        return len(source) != 2 and bool(source)
+    return hasattr(source, "__iter__") and not isinstance(source, (Mapping, Tensor, np.ndarray, str, nn.Module))
+
+
+def _first(source: Any, seed: int) -> list[Batch]:
+    """The first batches of what may have no end."""
+    try:
+        with isolated_randomness(seed):
+            return list(islice(iter(source), STACKING))
+    except OrographError:
+        raise
+    except Exception as error:
+        raise DataError(f"reading the {type(source).__name__} raised {in_a_line(error)}") from error
 
 
 def _declared_classes(source: Any) -> tuple[str, ...]:

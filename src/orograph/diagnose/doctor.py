@@ -6,10 +6,12 @@ prescription is tried on a copy with the same batches and seeds. The user's obje
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from numbers import Integral, Real
 from time import perf_counter
 from typing import Any
 
@@ -18,7 +20,6 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from orograph.basics.copying import copied
 from orograph.basics.errors import ModelError, OrographError, UsageError
 from orograph.basics.seeds import isolated_randomness
 from orograph.basics.words import counted
@@ -27,7 +28,7 @@ from orograph.diagnose.chart import Chart
 from orograph.diagnose.circumstances import recorded
 from orograph.diagnose.losses import Loss
 from orograph.diagnose.naming import name_targets
-from orograph.diagnose.patient import Copy, Patient, Step, gather, repeats_by_design, stacks_examples
+from orograph.diagnose.patient import Patient, Step, gather, repeats_by_design, stacks_examples
 from orograph.diagnose.probe import look_at
 from orograph.diagnose.proving import Proving
 from orograph.diagnose.rules.counting import counting
@@ -104,7 +105,7 @@ def doctor(
         that it fails.
     """
     trained_by: Optimizer | None = as_one(optimizer)
-    _check(model, trained_by, step, steps)
+    _check(model, trained_by, step, steps, batch_size, seconds, seed)
     first = next(model.parameters())
     patient_loss = Loss(loss)
     stages: list[StageRecord] = []
@@ -136,7 +137,7 @@ class _Examination:
         self.probe = _probe_batches(patient.batches)
 
     def all(self) -> tuple[list[Finding], Signals]:
-        with self._stage("one batch"), _copied(self.patient) as made:
+        with self._stage("one batch"), self.patient.copy(own_step=False) as made:
             probe = look_at(made, self.patient.batches, self.patient.epoch)
         chart = Chart(self.patient, probe)
         with self._stage("shadow run") as notes:
@@ -217,16 +218,6 @@ class _Examination:
             self.stages.append(StageRecord(name, perf_counter() - began, "; ".join(notes)))
 
 
-@contextmanager
-def _copied(patient: Patient) -> Iterator[Any]:
-    if patient.optimizer is not None:
-        with patient.copy(own_step=False) as made:
-            yield made
-        return
-    # Everything is frozen: a copy without an optimiser can still be looked at.
-    yield Copy(copied(patient.model), torch.optim.SGD([torch.zeros(1)], lr=0.0), patient.loss, None)
-
-
 def _probe_batches(batches: list[Any]) -> list[Any]:
     """The first batches, until they hold 256 examples, 8 at most."""
     found: list[Any] = []
@@ -239,7 +230,7 @@ def _probe_batches(batches: list[Any]) -> list[Any]:
     return found
 
 
-def _check(model: Any, optimizer: Any, step: Any, steps: int) -> None:
+def _check(model: Any, optimizer: Any, step: Any, steps: Any, batch_size: Any, seconds: Any, seed: Any) -> None:
     if not isinstance(model, nn.Module):
         raise UsageError(f"the doctor examines an nn.Module, not a {type(model).__name__}")
     if isinstance(model, torch.jit.ScriptModule):
@@ -257,8 +248,13 @@ def _check(model: Any, optimizer: Any, step: Any, steps: int) -> None:
         raise UsageError(f"step must be a function of (model, batch, optimizer), not a {type(step).__name__}")
     if not any(True for _ in model.parameters()):
         raise UsageError("the network has no parameters, so there is nothing to train")
-    if steps < 1:
-        raise UsageError(f"the shadow run needs at least one step, not {steps}")
+    for name, value in (("steps", steps), ("batch_size", batch_size)):
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+            raise UsageError(f"{name} must be a whole number from 1, not {value!r}")
+    if isinstance(seed, bool) or not isinstance(seed, Integral):
+        raise UsageError(f"the seed must be a whole number, not {seed!r}")
+    if isinstance(seconds, bool) or not isinstance(seconds, Real) or not 0 < float(seconds) < math.inf:
+        raise UsageError(f"seconds must be a number above 0, not {seconds!r}")
 
 
 def _failed(error: OrographError, model: nn.Module, stages: list[StageRecord], seed: int) -> Diagnosis:

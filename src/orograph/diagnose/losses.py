@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from orograph.basics.errors import ModelError, UsageError, nearest
+from orograph.basics.errors import ModelError, UsageError
 from orograph.objective.calling import call_own, style_of
 from orograph.objective.calling import called as called
 from orograph.objective.calling import parts_of as parts_of
-from orograph.objective.criterion import LOSSES, check_labels, classes_last, forward, logits_of, squared_error
 from orograph.objective.criterion import abyss as abyss_loss
+from orograph.objective.criterion import check_labels, check_name, classes_last, forward, logits_of, squared_error
 
 
 class Loss:
@@ -24,8 +24,8 @@ class Loss:
     """
 
     def __init__(self, loss: str | nn.Module | Callable[..., Any]) -> None:
-        if isinstance(loss, str) and loss not in LOSSES:
-            raise UsageError(f"unknown loss {loss!r}{nearest(loss, LOSSES)}; use {', '.join(LOSSES)} or a callable")
+        if isinstance(loss, str):
+            check_name(loss)
         if isinstance(loss, type):
             raise UsageError(f"the loss is a class; give an instance: {loss.__name__}()")
         if not isinstance(loss, str) and not callable(loss):

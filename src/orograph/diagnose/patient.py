@@ -12,17 +12,18 @@ import copy
 import functools
 import inspect
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader, default_collate
 
-from orograph.basics.copying import kept_results
+from orograph.basics.copying import copied, kept_results
 from orograph.basics.errors import ModelError, UsageError, in_a_line
 from orograph.basics.seeds import isolated_randomness
 from orograph.data.structure import batch_length, map_tensors
@@ -116,7 +117,6 @@ class Patient:
 
         Raises ModelError where the network cannot be copied.
         """
-        assert self.optimizer is not None
         versions = [p._version for p in self.model.parameters()]
         with put_back((self.step, self.loss.loss), self.model, self.optimizer) if self._own else nullcontext():
             made = self._made(own_step)
@@ -134,7 +134,8 @@ class Patient:
         return self.step is not None or not isinstance(self.loss.loss, (str, nn.Module))
 
     def _made(self, own_step: bool) -> Copy:
-        assert self.optimizer is not None
+        if self.optimizer is None:  # everything is frozen: it can be looked at, and trained once that is changed
+            return Copy(copied(self.model), torch.optim.Adam([torch.zeros(1)], lr=1e-3), self.loss, None)
         if own_step and self.bound:
             return Copy(self.model, self.optimizer, self.loss, self.step)
         try:
@@ -161,17 +162,23 @@ def gather(
     Raises UsageError for what cannot be iterated twice or yields nothing, ModelError where it raises.
     """
     from orograph.data import Data, Examples, Split, as_examples
+    from orograph.data.data import as_tensor
 
     if isinstance(loader, Data):
         loader = loader.train
-    if isinstance(loader, (tuple, list)) and len(loader) == 2 and all(isinstance(part, Tensor) for part in loader):
-        loader = Split(*loader)
+    arrays = (Tensor, np.ndarray)
+    if isinstance(loader, (tuple, list)) and len(loader) == 2 and all(isinstance(part, arrays) for part in loader):
+        loader = Split(*(as_tensor(part) for part in loader))
     if isinstance(loader, torch.utils.data.Dataset):
         loader = as_examples(loader, "the data", seed)
     if hasattr(loader, "__next__"):
         raise UsageError("the data is an iterator, which can be read once; give the loader itself")
-    if not hasattr(loader, "__iter__") and not isinstance(loader, Examples):
-        raise UsageError(f"the data must be a loader of batches, not a {type(loader).__name__}")
+    no_loader = (str, bytes, Mapping, nn.Module, Tensor, np.ndarray)
+    if isinstance(loader, no_loader) or not (hasattr(loader, "__iter__") or isinstance(loader, Examples)):
+        raise UsageError(
+            "the data must be a loader of batches, a list of them, a Dataset or a pair (inputs, targets), not a "
+            f"{type(loader).__name__}"
+        )
     found: list[Any] = []
     with _loader_state(loader), isolated_randomness(seed):
         epoch, first = 0, 0
@@ -185,6 +192,8 @@ def gather(
                 break
             first = first or len(found)
             epoch += 1
+    if found and (found[0] is None or isinstance(found[0], (bool, int, float))):
+        raise UsageError(f"the loader yields a {type(found[0]).__name__} where a batch of tensors is expected")
     if not found or not batch_length(found[0]):
         raise UsageError("the loader yields no batches, so there is nothing to train on")
     return found, first
@@ -200,9 +209,10 @@ def _once(loader: Any, size: int, seed: int, epoch: int) -> Iterator[Any]:
         order = torch.randperm(len(loader), generator=generator(seed, "order", epoch))
         yield from loader.batches(size, order)
     else:
-        iterator = iter(loader)
+        iterator = None
         while True:
             try:
+                iterator = iter(loader) if iterator is None else iterator
                 batch = next(iterator)
             except StopIteration:
                 return

@@ -91,6 +91,12 @@ class Proving:
         run = self.chart.run
         if one.id in _LOOKS and quality_of(run) >= threshold("second_look") and trial.outcome in _NO_BETTER:
             return replace(one, severity="question")
+        if one.id == "L01" and self.chart.trains and trial.outcome in _NO_BETTER:  # wrong, and it learns all the same
+            return replace(
+                one,
+                severity="warning",
+                cause=f"{one.cause}; it learns all the same, with probabilities that cannot come near 0 and 1",
+            )
         short = run is not None and sum(run.taken) < _SURE * self.wanted  # steps of the optimiser, not passes
         vague = run is not None and math.isnan(quality_of(run))  # a loss by itself need not fall: that of a GAN, say
         if (
@@ -113,8 +119,6 @@ class Proving:
 
     def _tried(self, edit: Edit) -> Run | None:
         patient = self.chart.patient
-        if patient.optimizer is None:
-            return None
         try:
             with patient.copy(own_step=not (edit.ordinary or patient.bound)) as made:
                 edit.apply(made)
@@ -144,6 +148,8 @@ class Proving:
 
     def _compared(self, run: Run, id: str = "O") -> Trial:
         chart = self.chart
+        if chart.run is None or not chart.run.losses:
+            return self._from_start(run)
         if math.isnan(quality_of(run)) or math.isnan(quality_of(chart.run)):
             return self._by_loss_alone(run)
         gain = chart.gain(run)
@@ -162,6 +168,16 @@ class Proving:
         elif gain <= -threshold("proof_gain"):
             outcome = "made worse"
         return Trial(outcome, "quality of the answers (1 is perfect)", before, after, self.steps)
+
+    def _from_start(self, run: Run) -> Trial:
+        """Of what cannot be run as it is, which therefore stays as it begins."""
+        if math.isnan(quality_of(run)):
+            what, before, after = "loss on the first examples", run.start, run.end
+            helped = after < threshold("proof_loss") * before
+        else:
+            what, before, after = "quality of the answers (1 is perfect)", run.glances[0].quality, quality_of(run)
+            helped = after - before >= threshold("proof_gain")
+        return Trial("verified" if helped else "no effect", what, before, after, self.steps)
 
     def _by_loss_alone(self, run: Run) -> Trial:
         """Where answers cannot be rated, the loss has to tell."""

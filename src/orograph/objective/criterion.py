@@ -46,6 +46,15 @@ class Terms:
     examples: int
 
 
+def check_name(loss: str) -> None:
+    """Raise UsageError for what is not the name of a loss."""
+    if loss not in LOSSES:
+        raise UsageError(
+            f"unknown loss {loss!r}{nearest(loss, LOSSES)}; use {', '.join(LOSSES)}, file.py:function or, in Python, a "
+            "callable"
+        )
+
+
 class Criterion:
     """A loss and metrics, applied to a network and a batch: ``criterion(model, batch) -> Terms``.
 
@@ -59,8 +68,8 @@ class Criterion:
         *,
         label_smoothing: float = 0.0,
     ) -> None:
-        if isinstance(loss, str) and loss not in LOSSES:
-            raise UsageError(f"unknown loss {loss!r}{nearest(loss, LOSSES)}; use {', '.join(LOSSES)} or a callable")
+        if isinstance(loss, str):
+            check_name(loss)
         self.loss = loss
         self._own = None if isinstance(loss, str) else Called(loss)
         self.label_smoothing = label_smoothing

@@ -88,13 +88,14 @@ def stepping(chart: Chart) -> Iterator[Suspicion]:
     yield from _seldom(chart)
     changed = any(before != after for before, after in run.norms.values())
     if not any(run.taken):
-        if not changed and not chart.patient.assumed:
+        if not changed:
+            own = chart.patient.assumed  # the step may have an optimiser of its own
             yield Suspicion(
                 "W06",
-                "the optimiser never takes a step",
+                "the training step changes no weight" if own else "the optimiser never takes a step",
                 "critical",
                 0.97,
-                "in the whole run optimizer.step() was not called, and no weight changed",
+                "in the whole run " + ("" if own else "optimizer.step() was not called, and ") + "no weight changed",
                 "call optimizer.step() after backward()",
                 "loss.backward()\noptimizer.step()",
                 stage=2,
