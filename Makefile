@@ -38,6 +38,7 @@ bench-doctor: $(READY)  # planted faults, part by part: about an hour of two cor
 	$(BIN)/python benchmarks/doctor.py --half fifth --compare
 	$(BIN)/python benchmarks/doctor.py --half sixth --compare
 	$(BIN)/python benchmarks/doctor.py --half seventh --compare
+	$(BIN)/python benchmarks/false_alarms.py
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
