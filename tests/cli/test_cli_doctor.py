@@ -77,6 +77,25 @@ def test_steps_losses_and_optimisers_of_ones_own(capsys: Any, here: Path) -> Non
         assert json.loads(out)["findings"][0]["id"] == id, flag
 
 
+def test_a_function_of_the_network_may_make_several_optimisers(capsys: Any, here: Path) -> None:
+    (here / "several.py").write_text(
+        "import torch, torch.nn.functional as F\n"
+        "def make(model):\n"
+        "    *body, head = model.parameters()\n"
+        "    return {'body': torch.optim.Adam(body, 1e-3), 'head': torch.optim.SGD([head], 0.1)}\n"
+        "def step(model, batch, optimizers):\n"
+        "    loss = F.cross_entropy(model(batch[0]), batch[1])\n"
+        "    for one in optimizers.values():\n"
+        "        one.zero_grad()\n"
+        "    loss.backward()\n"
+        "    for one in optimizers.values():\n"
+        "        one.step()\n"
+        "    return loss\n"
+    )
+    code, out, _ = call(capsys, *NET, "--optimizer", "several.py:make", "--step", "several.py:step")
+    assert (code, out.split(":")[0]) == (0, "healthy")
+
+
 def test_an_optimiser_that_is_none_is_told_in_one_line(capsys: Any, here: Path) -> None:
     (here / "bad.py").write_text(
         "def fails(parameters):\n    raise RuntimeError('no such rate\\nas this')\n"

@@ -32,7 +32,8 @@ class DoctorOptions(Networks):
     loss: str = "cross_entropy"
     """cross_entropy, abyss, mse, or file.py:function of (outputs, targets) or (model, batch)."""
     optimizer: str = "sgd"
-    """sgd, adam, adamw, or file.py:function that makes one of the network's parameters."""
+    """sgd, adam, adamw, or file.py:function of the network's parameters (or of the network, if its argument is called
+    model) that makes one, or a list or dictionary of several."""
     lr: float = 0.05
     """Learning rate of sgd, adam and adamw."""
     momentum: float = 0.9
@@ -136,7 +137,7 @@ def _optimizer(options: DoctorOptions, model: nn.Module) -> Any:
     if not parameters:
         return None
     if is_reference(options.optimizer):
-        return _own_optimizer(options.optimizer, load_reference(options.optimizer), parameters)
+        return _own_optimizer(options.optimizer, load_reference(options.optimizer), parameters, model)
     shared: dict[str, Any] = {"lr": options.lr, "weight_decay": options.weight_decay}
     if options.optimizer == "sgd":
         return torch.optim.SGD(parameters, momentum=options.momentum, **shared)
@@ -145,20 +146,25 @@ def _optimizer(options: DoctorOptions, model: nn.Module) -> Any:
     raise UsageError(f"unknown optimizer {options.optimizer!r}; use sgd, adam, adamw or file.py:function")
 
 
-def _own_optimizer(name: str, make: Any, parameters: list[nn.Parameter]) -> Any:
-    """What the user's function makes of the parameters. Raises UsageError where that is no optimiser."""
+def _own_optimizer(name: str, make: Any, parameters: list[nn.Parameter], model: nn.Module) -> Any:
+    """What the user's function makes of the parameters, or of the network where that is what it asks for. Raises
+    UsageError where that is no optimiser, nor several."""
     from torch.optim import Optimizer
 
+    from orograph.diagnose.patient import wants_model
+    from orograph.diagnose.together import as_one
+
     try:
-        found = make(parameters)
+        found = make(model) if wants_model(make) else make(parameters)
     except OrographError:
         raise
     except Exception as error:
         reason = in_a_line(error)
         raise UsageError(
-            f"{name} raised {reason}; it is called with the network's parameters and returns an optimizer"
+            f"{name} raised {reason}; it is called with the network's parameters (or with the network, "
+            "if its argument is called model) and returns an optimizer"
         ) from error
-    if not isinstance(found, Optimizer):
+    if not isinstance(as_one(found), Optimizer):
         raise UsageError(f"{name} returned a {type(found).__name__}, not a torch.optim.Optimizer")
     return found
 

@@ -322,6 +322,15 @@ def call_step(step: Step, made: Copy, batch: Any, index: int) -> Any:
     return step(*(values[role] for role in order[: len(parameters)]))
 
 
+def wants_model(make: Callable[..., Any]) -> bool:
+    """Whether the first argument of a function is called as a network is."""
+    try:
+        first = next(iter(inspect.signature(make).parameters), "")
+    except (TypeError, ValueError):
+        return False
+    return first.lower() in _NAMES["model"]
+
+
 def _number(found: Any) -> float:
     if isinstance(found, Tensor) and found.numel() == 1:
         return float(found.detach())
