@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from patients import cnn, examine, loader, mlp, sgd
 from torch import Tensor, nn
 
+from orograph.diagnose.loading import gather
 from orograph.diagnose.losses import Loss
-from orograph.diagnose.patient import Patient, gather
+from orograph.diagnose.patient import Patient
 from orograph.diagnose.rates import range_test
 from orograph.diagnose.sharpness import edge_of_stability
 from orograph.diagnose.steadiness import cliffs, descent, oscillation

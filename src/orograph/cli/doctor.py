@@ -151,7 +151,7 @@ def _own_optimizer(name: str, make: Any, parameters: list[nn.Parameter], model: 
     UsageError where that is no optimiser, nor several."""
     from torch.optim import Optimizer
 
-    from orograph.diagnose.patient import wants_model
+    from orograph.diagnose.calling_step import wants_model
     from orograph.diagnose.together import as_one
 
     try:

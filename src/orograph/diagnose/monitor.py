@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from orograph.basics.errors import ModelError, UsageError
-from orograph.diagnose.arguments import check
+from orograph.diagnose.arguments import check_watched
 from orograph.diagnose.arriving import Arrivals, Idle
 from orograph.diagnose.bystanders import Bystanders
 from orograph.diagnose.dashboards import Dashboards
@@ -84,7 +84,7 @@ class Monitor:
         wandb: Any = None,
         on_warning: Callable[[str], object] | None = None,
     ) -> None:
-        check(model, optimizer, every, on_warning)
+        check_watched(model, optimizer, every, on_warning)
         self.model, self.optimizer = model, optimizer
         self.turns: list[Turn] = []
         self._tell = on_warning or warn

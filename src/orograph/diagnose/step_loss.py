@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
 
 from orograph.basics.errors import ModelError
+from orograph.diagnose.calling_step import Step, call_step
 from orograph.diagnose.losses import Loss
-from orograph.diagnose.patient import Copy, Patient, Step, call_step
+from orograph.diagnose.patient import Copy, Patient
 from orograph.diagnose.together import Together, parts_of
 
 
