@@ -13,16 +13,12 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from orograph.basics.seeds import reseed
+from orograph.diagnose.effect import answer, bent, unused
 from orograph.diagnose.patient import Copy
-from orograph.diagnose.watching import first_tensor
-from orograph.initialize.parts import parts_of as kernels_of
 from orograph.initialize.probing import probing
 from orograph.initialize.slots import slots_of
 
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
-
-_FAR = -1000.0  # times the inputs: there no activation looks like a straight line, and ReLU changes sides
 
 
 @dataclass(frozen=True)
@@ -56,7 +52,7 @@ def dependence_of(made: Copy, inputs: Any, other: Any) -> Dependence:
     does not let itself be asked."""
     if not isinstance(inputs, Tensor) or inputs.dim() == 0:
         return Dependence()
-    asked = {"future": _future, "bent": _bent, "order": _order, "chance": _chance}
+    asked = {"future": _future, "bent": bent, "order": _order, "chance": _chance}
     found: dict[str, float] = {}
     for name, ask in asked.items():
         try:
@@ -64,13 +60,13 @@ def dependence_of(made: Copy, inputs: Any, other: Any) -> Dependence:
         except Exception:  # a network that cannot take such inputs
             found[name] = math.nan
     try:
-        unused, cut = _unused(made, inputs)
+        idle, cut = unused(made, inputs)
     except Exception:
-        unused, cut = math.nan, 0.0
+        idle, cut = math.nan, 0.0
     entering = _entering(made, inputs)
     others = _others(made, inputs, other)
     columns = others > 0 and _by_column(made, inputs)
-    return Dependence(others=others, unused=unused, cut=cut, entering=entering, columns=columns, **found)
+    return Dependence(others=others, unused=idle, cut=cut, entering=entering, columns=columns, **found)
 
 
 def _others(made: Copy, inputs: Tensor, others: Any) -> float:
@@ -83,13 +79,13 @@ def _others(made: Copy, inputs: Tensor, others: Any) -> float:
     half, worst = n // 2, 0.0
     with probing(made.model, norm="running"), _by_batch_only(made.model), torch.no_grad():
         try:
-            one, again = _answer(made, inputs), _answer(made, inputs)
+            one, again = answer(made, inputs), answer(made, inputs)
             if one is None or again is None or not torch.equal(one, again):
                 return 0.0
             for kept in (slice(0, half), slice(half, n)):
                 mixed = others.clone()
                 mixed[kept] = inputs[kept]
-                found = _answer(made, mixed)
+                found = answer(made, mixed)
                 if found is None or one.shape != found.shape or one.shape[0] != n:
                     return 0.0
                 worst = max(worst, float((one[kept].float() - found[kept].float()).abs().max()))
@@ -111,7 +107,7 @@ def _by_column(made: Copy, inputs: Tensor) -> bool:
     mixed[:, half:] = inputs[:, half:].flip(0)
     with probing(made.model, norm="running"), torch.no_grad():
         try:
-            one, found = _answer(made, inputs), _answer(made, mixed)
+            one, found = answer(made, inputs), answer(made, mixed)
         except Exception:
             return False
     if one is None or found is None or one.shape[:2] != inputs.shape[:2] or found.shape != one.shape:
@@ -139,119 +135,18 @@ def _future(made: Copy, inputs: Tensor) -> float:
     length = inputs.shape[1]
     place = length // 2
     with probing(made.model, norm="running"), torch.no_grad():
-        one, again = _answer(made, inputs), _answer(made, inputs)
+        one, again = answer(made, inputs), answer(made, inputs)
         if one is None or again is None or one.dim() != 3 or one.shape[:2] != inputs.shape:
             return math.nan
         later = inputs.clone()
         later[:, place:] = later[:, place:].roll(1, 0)
         changed = (later != inputs).any(1)
-        found = _answer(made, later)
+        found = answer(made, later)
         if found is None or not torch.equal(one, again) or not bool(changed.any()):
             return math.nan
     spread = float(one.float().std(correction=0))
     change = float((one[changed, :place].float() - found[changed, :place].float()).abs().max())
     return change / spread if spread > 0 else math.nan
-
-
-def _unused(made: Copy, inputs: Tensor) -> tuple[float, float]:
-    """Shares of the inputs that have no effect, and that have one and no gradient."""
-    kept: list[Tensor] = []
-    handles = []
-    if inputs.is_floating_point():
-        inputs = inputs.detach().clone().requires_grad_()
-        low, high = inputs.detach().amin(0), inputs.detach().amax(0)
-        varies = low < high
-        # What has two values is a mark, by which something is chosen or left out: there is no way between them.
-        marks = ((inputs.detach() == low) | (inputs.detach() == high)).all(0)
-        # Whole numbers beside others are codes of categories.
-        whole = (inputs.detach() == inputs.detach().round()).all(0)
-        if bool((varies & ~whole).any()):
-            marks |= whole
-    else:
-        first = next((m for m in made.model.modules() if isinstance(m, (nn.Embedding, nn.EmbeddingBag))), None)
-        if first is None or inputs.dim() != 2:
-            return math.nan, 0.0
-        handles.append(first.register_forward_hook(lambda module, args, output: kept.append(output)))
-        varies = (inputs != inputs[:1]).any(0)
-        marks = torch.zeros_like(varies)
-    try:
-        with probing(made.model, norm="running"), torch.enable_grad(), _begun(made.model):
-            found = _answer(made, inputs)
-            at = inputs if inputs.requires_grad else kept[0]
-            if found is None or not found.requires_grad or len(at) != len(inputs):
-                return math.nan, 0.0
-            weights = torch.randn(found.shape, generator=torch.Generator().manual_seed(0)).to(found)
-            (gradient,) = torch.autograd.grad((found * weights).sum(), at)
-    finally:
-        for handle in handles:
-            handle.remove()
-    used = (gradient != 0).any(0)
-    if not inputs.is_floating_point():
-        used = used.reshape(inputs.shape[1], -1).any(1)
-    if not bool(torch.isfinite(gradient).all()) or int(varies.sum()) < 2:
-        return math.nan, 0.0
-    idle = varies & ~used
-    with (
-        probing(made.model, norm="running"),
-        torch.no_grad(),
-    ):  # units on their flat ends pass no gradient, but a change
-        given = inputs.detach()
-        one, other = _answer(made, given), _answer(made, torch.where(idle, given.roll(1, 0), given))
-    share = float(idle.sum() / varies.sum())
-    if one is None or other is None:
-        return 0.0, 0.0
-    if torch.equal(one, other):
-        return share, 0.0
-    return 0.0, float((idle & ~marks).sum() / varies.sum())
-
-
-@contextmanager
-def _begun(model: nn.Module) -> Iterator[None]:
-    """Parameters that are zero are not, as after some steps: branches that begin at zero pass something on."""
-    zeros = [p for p in model.parameters() if p.is_floating_point() and not bool(p.any())]
-    try:
-        with torch.no_grad():
-            for parameter in zeros:
-                nn.init.normal_(parameter, std=0.1, generator=torch.Generator(parameter.device).manual_seed(0))
-        yield
-    finally:
-        for parameter in zeros:
-            nn.init.zeros_(parameter)
-
-
-def _bent(made: Copy, inputs: Tensor) -> float:
-    """Of networks with two weight matrices or more; what comes after the last of them is not looked at."""
-    kernels = [slot for slot in slots_of(made.model) if kernels_of(slot.layer, slot.own, slot.parameter.detach())]
-    if not inputs.is_floating_point() or len(kernels) < 2:
-        return math.nan
-    seen: list[tuple[nn.Module, Any, Any]] = []
-    handles = [
-        layer.register_forward_hook(lambda module, args, output: seen.append((module, args, first_tensor(output))))
-        for layer in {id(slot.layer): slot.layer for slot in kernels}.values()
-    ]
-    try:
-        with probing(made.model, norm="running"), torch.no_grad(), _begun(made.model):
-            found = []
-            for one in (torch.zeros_like(inputs), inputs, _FAR * inputs):
-                seen.clear()
-                _answer(made, one)
-                if len({id(module) for module, *_ in seen}) < 2:  # one matrix is a linear network on purpose
-                    return math.nan
-                entered = first_tensor(seen[-1][1])
-                if (
-                    entered is not None
-                    and entered.numel() == one.numel()
-                    and torch.equal(entered.flatten(), one.flatten())
-                ):
-                    return math.nan  # matrices side by side, which something else brings together
-                found.append(seen[-1][2].double())
-    finally:
-        for handle in handles:
-            handle.remove()
-    zero, near, far = found
-    spread = float((near - zero).std(0, correction=0).mean()) * abs(_FAR)
-    change = float((far - zero - _FAR * (near - zero)).abs().mean())
-    return change / spread if spread > 0 and math.isfinite(change) else math.nan
 
 
 def _order(made: Copy, inputs: Tensor) -> float:
@@ -262,7 +157,7 @@ def _order(made: Copy, inputs: Tensor) -> float:
     if bool((inputs == inputs[:, places]).all()):
         return math.nan
     with probing(made.model, norm="running"), torch.no_grad():
-        one, other = _answer(made, inputs), _answer(made, inputs[:, places])
+        one, other = answer(made, inputs), answer(made, inputs[:, places])
     if one is None or other is None or one.shape != other.shape:
         return math.nan
     if one.dim() > 2 and one.shape[1] == inputs.shape[1]:
@@ -274,8 +169,8 @@ def _order(made: Copy, inputs: Tensor) -> float:
 def _chance(made: Copy, inputs: Tensor) -> float:
     with probing(made.model, norm="running"), torch.no_grad():
         with _Draws() as draws:
-            one = _answer(made, inputs)
-        other = _answer(made, inputs, seed=1)
+            one = answer(made, inputs)
+        other = answer(made, inputs, seed=1)
     if one is None or other is None or one.shape != other.shape or draws.places:
         return math.nan
     spread = float(one.float().std(correction=0))
@@ -304,7 +199,7 @@ def _entering(made: Copy, inputs: Tensor) -> tuple[float, float, float]:
     handles = [layer.register_forward_pre_hook(note) for layer in layers.values()]
     try:
         with probing(made.model), torch.no_grad():
-            _answer(made, inputs)
+            answer(made, inputs)
     except Exception:  # a network that cannot take these inputs
         return math.nan, math.nan, math.nan
     finally:
@@ -314,10 +209,3 @@ def _entering(made: Copy, inputs: Tensor) -> tuple[float, float, float]:
         return math.nan, math.nan, math.nan
     x = seen[0].float()
     return float(x.mean()), float(x.std(correction=0)), float(x.abs().max())
-
-
-def _answer(made: Copy, inputs: Tensor, seed: int = 0) -> Tensor | None:
-    """The outputs for some inputs; what is drawn inside is drawn alike each time."""
-    reseed(seed, inputs.device.type)
-    given = inputs if inputs.requires_grad else inputs.clone()  # a network may work in place
-    return first_tensor(made.model(given))

@@ -7,21 +7,18 @@ of the change. A proved cause takes the findings that it explains with it.
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Sequence
 from dataclasses import replace
 from time import perf_counter
 from typing import Any
 
-from orograph.diagnose import edits
 from orograph.diagnose.chart import Chart, Edit, Suspicion, quality_of
 from orograph.diagnose.order import absorbed, alarming, best_of_each, cures, finding_of
-from orograph.diagnose.rules.counting import usual_loss
-from orograph.diagnose.rules.targets import no_signal, unrelated
 from orograph.diagnose.run import Run
 from orograph.diagnose.shadow import train
 from orograph.diagnose.signals import Signals
 from orograph.diagnose.thresholds import threshold
+from orograph.diagnose.unexplained import unexplained
 from orograph.results.diagnosis import Finding, Outcome, Trial
 
 _LOSS_TELLS = (
@@ -75,14 +72,14 @@ class Proving:
         for one in suspicions:
             if one.edit is not None and any(one.id == other.id and cures(trial) for other, trial in judged):
                 continue
-            trial = self._judge(one)
+            trial = self.judge(one)
             if trial is not None:
                 judged.append((one, trial))
         judged = best_of_each(judged)
         certain = [pair for pair in judged if pair[0].needs == "nothing" and alarming(pair[0])]
         proved = [pair for pair in judged if pair[1].outcome == "verified"]
         if not self.chart.trains and not certain and not proved:
-            judged = [*judged, *self._unexplained()]
+            judged = [*judged, *unexplained(self)]
         return [finding_of(self._tempered(one, trial), trial) for one, trial in absorbed(judged)]
 
     def _tempered(self, one: Suspicion, trial: Trial) -> Suspicion:
@@ -129,7 +126,7 @@ class Proving:
         except Exception:  # a change that does not fit this network
             return None
 
-    def _judge(self, one: Suspicion) -> Trial | None:
+    def judge(self, one: Suspicion) -> Trial | None:
         """The trial of a suspicion; None where it is dropped."""
         chart = self.chart
         if one.needs == "harm" and chart.trains:
@@ -139,14 +136,14 @@ class Proving:
         if one.edit is None or (not alarming(one) and chart.trains):
             return Trial() if one.needs != "proof" else None
         run = self.run(one.edit)
-        trial = Trial(note="it could not be applied") if run is None else self._compared(run, one.id)
+        trial = Trial(note="it could not be applied") if run is None else self.compared(run, one.id)
         if run is not None and trial.outcome == "no effect" and one.id in _LOSS_TELLS and one.needs == "nothing":
             trial = self._by_loss(run, trial)
         if one.needs == "proof" and trial.outcome != "verified":
             return None
         return trial
 
-    def _compared(self, run: Run, id: str = "O") -> Trial:
+    def compared(self, run: Run, id: str = "O") -> Trial:
         chart = self.chart
         if chart.run is None or not chart.run.losses:
             return self._from_start(run)
@@ -196,93 +193,6 @@ class Proving:
         if not _lower(self.chart, run, user, threshold("proof_loss")):
             return trial
         return Trial("verified", "loss on the first examples", user.end, run.end, self.steps)
-
-    def _unexplained(self) -> list[tuple[Suspicion, Trial]]:
-        """No rule applies, or none helps: change one part at a time and see which change cures."""
-        if no_signal(self.chart) and self.signals.overfit.learns:  # other weights would only learn by heart
-            one = self._not_cured()
-            return [(one, (self._judge(one) if one.edit else None) or Trial(note="no change of the training helps"))]
-        ways = [
-            ("O00", "the optimiser or the training step", edits.trusted_optimizer()),
-            ("I00", "the initial weights", edits.redrawn()),
-            ("I00", "initial weights and optimiser together", edits.both(edits.redrawn(), edits.trusted_optimizer())),
-        ]
-        if (loss := usual_loss(self.chart)) is not None:
-            ways.insert(0, ("L00", "the loss", loss))
-            ways.append(("L00", "loss and optimiser together", edits.both(loss, edits.trusted_optimizer())))
-        if self.chart.patient.step is not None:
-            ways.insert(0, ("W00", "the training step", edits.ordinary_step()))
-        for id, what, edit in ways:
-            run = self.run(edit)
-            if run is not None and (trial := self._compared(run)).outcome == "verified":
-                return [(cured(id, what, edit, self._certain(id, what, trial, run)), trial)]
-        return [(self._not_cured(), Trial(note="no single change cured it"))]
-
-    def _certain(self, id: str, what: str, trial: Trial, other: Run) -> bool:
-        """Whether a cure without a rule alarms. That other weights or another optimiser learn faster does so only
-        beside a run that broke down, as deep networks begin slowly; the same optimiser with the ordinary step, or with
-        the usual loss, says more."""
-        chart, run = self.chart, self.chart.run
-        if chart.broke:
-            return True
-        if run is None or "together" in what or not (trial.before < threshold("not_learned") and cures(trial)):
-            return False
-        if id == "W00":  # not if it steps less often, or warms up
-            rates = [rate for rate in run.lr if math.isfinite(rate)]
-            steady = bool(rates) and min(rates) > 0.5 * max(rates)
-            return steady and statistics.median(run.taken) == 1
-        shares = chart.probe.task.shares
-        in_use = sum(share > 0 for share in shares) > 0.5 * len(shares)  # else outputs may be no logits
-        seen = run.glances and other.glances
-        return id == "L00" and in_use and not (seen and in_order(chart, run.glances[-1].rank, other.glances[-1].rank))
-
-    def _not_cured(self) -> Suspicion:
-        overfits = self.signals.overfit.learns
-        if overfits and no_signal(self.chart):
-            run = self.chart.run
-            return unrelated(self.chart, float("nan") if run is None else run.unseen)
-        if not overfits:
-            return Suspicion(
-                "A00",
-                "the network cannot learn even a few examples by heart",
-                "critical",
-                0.6,
-                "neither other weights nor a trusted optimiser make it fit 32 examples: the signal or the gradient "
-                "does not get through the network, or the loss asks for something else",
-                "make it fit one batch first: take layers out until it does",
-                stage=3,
-                needs="harm",
-            )
-        return Suspicion(
-            "O00",
-            "it does not learn in so few steps, for a reason that was not found",
-            "question",
-            0.4,
-            "the network can learn a few examples by heart, and learns nothing from all of them in this time",
-            "train longer, or on fewer examples, and look at the loss curve",
-            stage=3,
-        )
-
-
-def in_order(chart: Chart, own: float, usual: float) -> bool:
-    """Whether a loss of its own brings answers in the order of the targets as well as the usual loss does: then they
-    mean something else than the targets themselves, a logarithm or a distance, and that is no fault."""
-    return not chart.probe.task.form and abs(own) >= threshold("in_order") * abs(usual)
-
-
-def cured(id: str, what: str, edit: Edit, certain: bool) -> Suspicion:
-    """What no rule names: a change by which it learns."""
-    return Suspicion(
-        id,
-        f"{what} keep it from learning" if "together" in what else f"{what} keeps it from learning",
-        "critical" if certain else "question",
-        0.7,
-        f"with everything else as it is, it learns as soon as this is changed: {edit.name}",
-        f"begin from this: {edit.name}, and go back to your own setting step by step",
-        stage=3,
-        edit=edit,
-        needs="proof",
-    )
 
 
 def _lower(chart: Chart, run: Run, user: Run, share: float) -> bool:

@@ -26,11 +26,11 @@ from orograph.diagnose.glances import glance
 from orograph.diagnose.order import finding_of
 from orograph.diagnose.patient import Copy
 from orograph.diagnose.plain import plain_copy
-from orograph.diagnose.proving import cured, in_order
 from orograph.diagnose.rules.counting import draws, usual_loss
 from orograph.diagnose.rules.stepping import in_turns, steps_seldom
 from orograph.diagnose.shadow import train
 from orograph.diagnose.thresholds import threshold
+from orograph.diagnose.unexplained import cured, in_order
 from orograph.results.diagnosis import Evidence, Finding, Severity, Trial
 
 _STEPS = 400
