@@ -1,8 +1,8 @@
-"""A batch with other inputs, or with other targets."""
+"""A batch with other inputs or targets, and what it is made of."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -36,3 +36,15 @@ def only_tensor(inputs: Any) -> Tensor | None:
     if isinstance(inputs, (tuple, list)) and len(inputs) == 1:
         inputs = inputs[0]
     return inputs if isinstance(inputs, Tensor) else None
+
+
+def pairs_of(batches: Sequence[Any]) -> list[tuple[Tensor, Tensor]] | None:
+    """Inputs and targets of each batch, row for row; None where they are not a tensor each."""
+    found = []
+    for batch in batches:
+        inputs, targets = parts_of(batch)
+        x = only_tensor(inputs)
+        if x is None or not isinstance(targets, Tensor) or not x.dim() or not targets.dim() or len(x) != len(targets):
+            return None
+        found.append((x, targets))
+    return found

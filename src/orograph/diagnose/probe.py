@@ -23,7 +23,8 @@ from orograph.diagnose.counting import Counting, breaks, counting_of, steady
 from orograph.diagnose.dense import dense
 from orograph.diagnose.dependence import Dependence, dependence_of
 from orograph.diagnose.hidden import hidden
-from orograph.diagnose.inputs_and_targets import Known, batch_entropy, batch_variance, known, repetitions
+from orograph.diagnose.inputs_and_targets import batch_entropy, batch_variance, repetitions
+from orograph.diagnose.knowing import Known, known
 from orograph.diagnose.losses import parts_of
 from orograph.diagnose.patient import Copy
 from orograph.diagnose.pictures import Grain, grain_of

@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator
 from itertools import pairwise
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -14,11 +13,10 @@ from orograph.diagnose import edits
 from orograph.diagnose.chart import Chart, Suspicion
 from orograph.diagnose.losses import parts_of
 from orograph.diagnose.passing import all_passes
+from orograph.diagnose.rules.endings import ended, last_layer, scaled
 from orograph.diagnose.thresholds import threshold
 from orograph.objective.criterion import IGNORED
-from orograph.results.diagnosis import Evidence, LayerReading
-
-_SHAPES = ("Flatten", "Unflatten", "Identity")
+from orograph.results.diagnosis import Evidence
 
 
 def function(chart: Chart) -> Iterator[Suspicion]:
@@ -31,8 +29,8 @@ def function(chart: Chart) -> Iterator[Suspicion]:
     yield from _chance(chart)
     yield from _narrow(chart)
     yield from _softmax_inside(chart)
-    yield from _scaled(chart)
-    yield from _end(chart)
+    yield from scaled(chart)
+    yield from ended(chart)
 
 
 def _mixed(chart: Chart) -> Iterator[Suspicion]:
@@ -240,69 +238,3 @@ def _softmax_inside(chart: Chart) -> Iterator[Suspicion]:
             edit=edits.stripped(found, "without the softmax between layers"),
             needs="proof",
         )
-
-
-def _scaled(chart: Chart) -> Iterator[Suspicion]:
-    factor = chart.probe.after_last
-    if math.isfinite(factor) and 0 < abs(factor) < threshold("after_last"):
-        yield Suspicion(
-            "L14",
-            f"the outputs are divided by {1 / factor:.3g} after the last layer",
-            "warning",
-            0.8,
-            "a temperature or scale after the last weights makes answers, and all gradients, as much smaller",
-            "leave logits as they are; a temperature is for probabilities after training",
-            "return self.head(h)",
-            stage=1,
-            evidence=(Evidence("outputs over those of the last weights", factor, threshold("after_last"), "1"),),
-            explains=("I01", "O02", "O00", "I06", "L01"),
-            limits="a parametrisation that counts on it (muP)",
-            edit=edits.outputs_times(1 / factor),
-        )
-
-
-def _end(chart: Chart) -> Iterator[Suspicion]:
-    kind = last_kind(chart)
-    layer = last_layer(chart)
-    last = layer.layer.split("#")[0] if kind and layer is not None else ""
-    if kind in ("Dropout", "Dropout1d", "Dropout2d", "AlphaDropout"):
-        what = ("dropout on the outputs", "answers themselves are set to zero at random in training",
-                "put dropout before the last layer, not after it")  # fmt: skip
-    elif kind in ("BatchNorm1d", "BatchNorm2d", "LayerNorm", "GroupNorm", "InstanceNorm2d"):
-        what = ("a norm layer on the outputs", "answers are brought to mean 0 and variance 1, which logits and numbers "
-                "do not have", "end the network with a linear layer")  # fmt: skip
-    else:
-        return
-    module = chart.patient.model.get_submodule(last) if last else chart.patient.model
-    if last and not (isinstance(module, nn.modules.dropout._DropoutNd) and module.p == 0):
-        yield Suspicion(
-            "A03",
-            what[0],
-            "warning",
-            0.75,
-            what[1],
-            what[2],
-            "return self.head(self.dropout(h))",
-            where=last,
-            stage=1,
-            explains=("O00", "I01", "A00"),
-            edit=edits.stripped([last], "without the layer after the last weights"),
-            needs="proof",
-        )
-
-
-def last_layer(chart: Chart) -> LayerReading | None:
-    """The last layer that does more than to change a shape."""
-    return next((one for one in reversed(chart.probe.layers) if one.kind not in _SHAPES), None)
-
-
-def last_kind(chart: Chart) -> str:
-    """The kind of the layer whose output is the network's."""
-    last, outputs = last_layer(chart), chart.probe.outputs
-    if outputs is None or last is None:
-        return ""
-    x = outputs.detach().float()
-    same = math.isclose(last.mean, float(x.mean()), rel_tol=1e-4, abs_tol=1e-7) and math.isclose(
-        last.std, float(x.std(correction=0)), rel_tol=1e-4, abs_tol=1e-7
-    )
-    return last.kind if same and bool(torch.isfinite(x).all()) else ""

@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from orograph.diagnose import edits
 from orograph.diagnose.chart import Chart, Suspicion
 from orograph.diagnose.losses import parts_of
-from orograph.diagnose.rules.endings import clipped, reach, squashed
-from orograph.diagnose.rules.function import last_kind
+from orograph.diagnose.rules.endings import clipped, last_kind, reach, squashed
 from orograph.diagnose.task import flat_outputs, task_of
 from orograph.diagnose.thresholds import threshold
 from orograph.results.diagnosis import Evidence

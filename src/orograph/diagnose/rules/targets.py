@@ -12,7 +12,8 @@ from torch import Tensor
 from orograph.diagnose import edits
 from orograph.diagnose.batches import with_targets
 from orograph.diagnose.chart import Chart, Edit, Suspicion
-from orograph.diagnose.inputs_and_targets import Known, given_away, ignored, known
+from orograph.diagnose.inputs_and_targets import given_away, ignored
+from orograph.diagnose.knowing import Known, known
 from orograph.diagnose.thresholds import threshold
 from orograph.objective.criterion import IGNORED
 from orograph.results.diagnosis import Evidence
