@@ -38,8 +38,9 @@ def examined(case: tuple[str, int]) -> dict[str, Any]:
     began = time.perf_counter()
     try:
         found = og.diagnose.doctor(made.model, made.loader, loss=made.loss, optimizer=made.optimizer, step=made.step)
-    except OrographError as error:  # healthy training that it refuses to look at counts as a false alarm
-        row |= {"verdict": "refused", "alarms": [("refused", "critical", str(error))], "questions": []}
+    except Exception as error:  # healthy training that it refuses to look at, or fails on, counts as a false alarm
+        what = "refused" if isinstance(error, OrographError) else "failed"
+        row |= {"verdict": what, "alarms": [(what, "critical", repr(error))], "questions": []}
     else:
         row |= {
             "verdict": found.verdict,

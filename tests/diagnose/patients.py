@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import orograph as og
+from orograph.diagnose.examination import UNASKED
 
 DIGITS = og.data.load("digits")
 X, Y = DIGITS.train.inputs, DIGITS.train.targets
@@ -43,7 +44,9 @@ def examine(model: nn.Module, **more: Any) -> Any:
     options = {"loss": "cross_entropy", **more}
     data = options.pop("data", None) or loader()
     optimizer = options.pop("optimizer", None) or sgd(model, options.pop("lr", 0.05))
-    return og.diagnose.doctor(model, data, optimizer=optimizer, **options)
+    found = og.diagnose.doctor(model, data, optimizer=optimizer, **options)
+    assert not any(UNASKED in stage.note for stage in found.stages), found.stages  # a rule that broke
+    return found
 
 
 def ids(diagnosis: Any) -> list[str]:

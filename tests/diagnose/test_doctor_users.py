@@ -9,7 +9,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 from patients import X, Y, examine, ids, loader, mlp, sgd
+from sklearn.datasets import load_diabetes
 from torch import Tensor, nn
+from torch.optim import Optimizer
 from torch.utils.data import DataLoader, TensorDataset, WeightedRandomSampler
 
 import orograph as og
@@ -378,3 +380,41 @@ def test_targets_under_a_name_of_their_own() -> None:
         return loss
 
     assert ids(examine(mlp(), data=batches(Y), loss=_of_words, step=step)) == ["W05"]
+
+
+def _every_optimizer() -> list[type[torch.optim.Optimizer]]:
+    kinds = [one for one in vars(torch.optim).values() if isinstance(one, type) and issubclass(one, Optimizer)]
+    return [one for one in kinds if one not in (Optimizer, torch.optim.SparseAdam, torch.optim.LBFGS)]
+
+
+@pytest.mark.parametrize("kind", _every_optimizer(), ids=lambda kind: kind.__name__)
+def test_every_optimizer_of_torch_can_be_examined(kind: type[torch.optim.Optimizer]) -> None:
+    model = mlp()
+    wanted = [p for p in model.parameters() if p.dim() == 2 or kind.__name__ != "Muon"]  # which takes matrices alone
+    found = examine(model, optimizer=kind(wanted, lr=1e-2))  # type: ignore[call-arg]
+    assert found.loss.size
+    assert found.provenance.options["steps"] > 0
+
+
+def test_a_rule_that_breaks_on_odd_objects_is_noted_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaks(chart: Any) -> Any:
+        raise TypeError("an odd object")
+        yield
+
+    monkeypatch.setattr("orograph.diagnose.examination.settings", breaks)
+    model = mlp()
+    found = og.diagnose.doctor(model, loader(), optimizer=sgd(model, 50.0))
+    assert [one.note for one in found.stages if one.note] == ["a rule could not be applied (TypeError: an odd object)"]
+    assert found.findings[0].id == "O01"
+
+
+def test_a_handful_of_examples_aside_proves_nothing() -> None:
+    """Eleven left-over examples answered better by luck are no reason to change the initial weights."""
+    x, y = load_diabetes(return_X_y=True)
+    inputs, targets = torch.tensor(x * 21), torch.tensor((y - y.mean()) / y.std()).unsqueeze(1)
+    for seed in range(3):
+        torch.manual_seed(seed)
+        model = nn.Sequential(nn.Linear(10, 16), nn.Tanh(), nn.Linear(16, 1)).double()
+        data = DataLoader(TensorDataset(inputs[:331], targets[:331]), 64, shuffle=True)
+        optimizer = torch.optim.Adam(model.parameters(), lr=5e-3, weight_decay=1e-3)
+        assert not og.diagnose.doctor(model, data, loss="mse", optimizer=optimizer, seed=seed).alarms

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from time import perf_counter
 from typing import Any
 
 import torch
 
+from orograph.basics.errors import OrographError, in_a_line
 from orograph.data.structure import batch_length
-from orograph.diagnose.chart import Chart
+from orograph.diagnose.chart import Chart, Suspicion
 from orograph.diagnose.patient import Patient
 from orograph.diagnose.probe import look_at
 from orograph.diagnose.proving import Proving
@@ -36,6 +38,7 @@ _LONGER = 3  # times as many steps, where it is too early to tell
 MORE = _LONGER * STEPS
 _PATIENCE = 1.0  # times the seconds of a run, for a longer one
 _PROBE = 256
+UNASKED = "a rule could not be applied"
 _GUESSES = ("W00", "L00", "I00", "O00")  # which a finding of the second look takes the place of
 
 
@@ -58,10 +61,11 @@ class Examination:
             if chart.run.unwatched:
                 notes.append(f"not everything could be recorded ({chart.run.unwatched})")
         signals = Signals(chart, seed=self.seed, seconds=self.seconds / 2, orders=2 if self.thorough else 1)
-        with self._stage("wiring and rules"):
+        with self._stage("wiring and rules") as notes:
             rules = (settings, wiring, function, data, pictures, targets, loss_rules, counting, start, architecture)
-            suspicions = [one for rule in rules for one in rule(chart)]
-            suspicions += running(chart, signals)
+            asked: list[Callable[[], Iterable[Suspicion]]] = [partial(rule, chart) for rule in rules]
+            asked.append(partial(running, chart, signals))
+            suspicions = [one for rule in asked for one in _suspected(rule, notes)]
         with self._stage("proof"), torch.enable_grad():
             proving = Proving(
                 chart,
@@ -129,6 +133,16 @@ class Examination:
             yield notes
         finally:
             self.stages.append(StageRecord(name, perf_counter() - began, "; ".join(notes)))
+
+
+def _suspected(rule: Callable[[], Iterable[Suspicion]], notes: list[str]) -> Iterator[Suspicion]:
+    """What a rule suspects, up to where the user's objects are odder than it foresaw: the others go on."""
+    try:
+        yield from rule()
+    except OrographError:
+        raise
+    except Exception as error:
+        notes.append(f"{UNASKED} ({in_a_line(error)})")
 
 
 def _probe_batches(batches: list[Any]) -> list[Any]:

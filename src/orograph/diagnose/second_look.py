@@ -66,6 +66,8 @@ class SecondLook:
         self._found: dict[str, _Answers | None] = {}
         own = chart.patient.batches[: chart.patient.epoch]
         kept = min(max(int(_KEPT * len(own)), 1), _BATCHES)
+        while sum(map(batch_length, own[-kept:])) < _FEW and kept < len(own) // 3:
+            kept += 1  # the last batch may hold a few left-over examples
         self._trained, self._aside = own[:-kept], own[-kept:]
         self._kept = sum(map(batch_length, self._aside))
         run = chart.run
@@ -125,10 +127,12 @@ class SecondLook:
         severity = self._severity(own)
         early = self._early and (one.id == "O02" or own.aside >= threshold("learned"))
         slower = self._warming or in_turns(self.chart.run) or early or not self._makes_good(own, found)
+        slower = slower or self._kept < _FEW
         if one.id in _SLOWER and (slower or (one.id == "L00" and in_order(self.chart, own.rank, found.rank))):
             severity = "question"
         if own.aside >= threshold("not_learned"):
-            one = replace(one, title=one.title.replace("keeps it from learning", "holds it back"),
+            one = replace(one, title=one.title.replace("keeps it from learning", "holds it back")
+                          .replace("keep it from learning", "hold it back"),
                           cause=one.cause.replace("it learns as soon", "it learns far more as soon"))  # fmt: skip
         return finding_of(replace(one, severity=severity, needs="nothing"), trial)
 

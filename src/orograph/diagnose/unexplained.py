@@ -98,7 +98,7 @@ def cured(id: str, what: str, edit: Edit, certain: bool) -> Suspicion:
     """What no rule names: a change by which it learns."""
     return Suspicion(
         id,
-        f"{what} keep it from learning" if "together" in what else f"{what} keeps it from learning",
+        f"{what} {'keep' if 'weights' in what or 'together' in what else 'keeps'} it from learning",
         "critical" if certain else "question",
         0.7,
         f"with everything else as it is, it learns as soon as this is changed: {edit.name}",

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
+from torch import Tensor
+
 from orograph.diagnose import edits
 from orograph.diagnose.chart import Chart, Suspicion
 from orograph.diagnose.run import Run
@@ -21,7 +23,7 @@ def options(chart: Chart, run: Run) -> Iterator[Suspicion]:
     if optimizer is None:
         return
     group: dict[str, Any] = optimizer.param_groups[0]
-    lr, decay = float(group.get("lr", 0.0)), float(group.get("weight_decay", 0.0))
+    lr, decay = _number(group, "lr"), _number(group, "weight_decay")
     before = math.sqrt(sum(a * a for a, _ in run.norms.values()))
     after = math.sqrt(sum(b * b for _, b in run.norms.values()))
     shrunk = after / before if before > 0 else 1.0
@@ -49,10 +51,11 @@ def options(chart: Chart, run: Run) -> Iterator[Suspicion]:
             edit=edits.option("weight_decay", 0.0),
             needs="proof",
         )
-    momentum = float(group.get("momentum", 0.0) or (group["betas"][0] if "betas" in group else 0.0))
+    betas = _betas(group)
+    momentum = _number(group, "momentum") or betas[0]
     if momentum > 0.97:
         name = "momentum" if "momentum" in group else "betas"
-        value: Any = 0.9 if name == "momentum" else (0.9, group["betas"][1])
+        value: Any = 0.9 if name == "momentum" else (0.9, *group["betas"][1:])
         yield Suspicion(
             "O07",
             "momentum is close to 1",
@@ -67,7 +70,7 @@ def options(chart: Chart, run: Run) -> Iterator[Suspicion]:
             edit=edits.option(name, value),
             needs="nothing" if momentum > 0.995 else "proof",
         )
-    if "betas" in group and group["betas"][1] < group["betas"][0]:
+    if betas[1] < betas[0]:
         yield Suspicion(
             "O07",
             "Adam's betas are the wrong way round",
@@ -80,7 +83,7 @@ def options(chart: Chart, run: Run) -> Iterator[Suspicion]:
             explains=("O01", "O02", "O00"),
             edit=edits.option("betas", (0.9, 0.999)),
         )
-    if float(group.get("eps", 0.0)) > 1e-3 and "betas" in group:
+    if _number(group, "eps") > 1e-3 and "betas" in group:
         yield Suspicion(
             "O07",
             "Adam's eps swallows the gradients",
@@ -144,3 +147,19 @@ def _growing(rates: list[float]) -> Iterator[Suspicion]:
             limits="a test of learning rates",
             edit=edits.ordinary_step(),
         )
+
+
+def _number(group: dict[str, Any], name: str) -> float:
+    """An option as a number; 0 where it is missing or something else, as Adafactor's pair of eps."""
+    value = group.get(name)
+    if isinstance(value, (int, float)) or (isinstance(value, Tensor) and value.numel() == 1):
+        return float(value)
+    return 0.0
+
+
+def _betas(group: dict[str, Any]) -> tuple[float, float]:
+    """Adam's two, (0, 0) where an optimiser has none or others."""
+    found = group.get("betas")
+    if isinstance(found, (tuple, list)) and len(found) == 2 and all(isinstance(one, (int, float)) for one in found):
+        return float(found[0]), float(found[1])
+    return 0.0, 0.0
