@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,9 +11,13 @@ import torch.nn.functional as F
 from patients import X, Y, cnn, examine, ids, loader, mlp, sgd
 from torch import Tensor, nn
 
+from orograph.diagnose.edits import redrawn
 from orograph.diagnose.pictures import grain_of
 from orograph.diagnose.plain import plain_copy
+from orograph.diagnose.second_look import SecondLook
+from orograph.diagnose.second_look import _Answers as Told
 from orograph.diagnose.task import Task
+from orograph.diagnose.unexplained import cured
 
 ROWS = X.squeeze(1)  # eight times eight numbers
 
@@ -228,3 +233,38 @@ def test_what_the_second_look_trains_is_a_copy() -> None:
     examine(model, optimizer=optimizer)
     assert all(torch.equal(one, other) for one, other in zip(before, model.parameters(), strict=True))
     assert not optimizer.state
+
+
+def _kept(sizes: list[int], monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The sizes of the batches that the second look keeps aside, of a slow network on batches of these sizes."""
+    looked: list[SecondLook] = []
+    begin = SecondLook.__init__
+
+    def begun(self: SecondLook, *args: Any, **more: Any) -> None:
+        begin(self, *args, **more)
+        looked.append(self)
+
+    monkeypatch.setattr(SecondLook, "__init__", begun)
+    model = mlp()
+    places = torch.arange(sum(sizes)).split(sizes)
+    examine(model, data=[(X[rows], Y[rows]) for rows in places], optimizer=torch.optim.Adam(model.parameters(), 1e-3))
+    return [len(targets) for _, targets in looked[0]._aside]
+
+
+def test_a_few_left_over_examples_are_not_all_that_is_kept_aside(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _kept([64, 64, 64, 64, 64, 11], monkeypatch) == [64, 11]
+
+
+def test_a_handful_of_examples_aside_raises_a_question_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    def severity(size: int) -> str:
+        chart: Any = SimpleNamespace(
+            patient=SimpleNamespace(epoch=4, batches=[(X[:size], Y[:size])] * 4, step=None),
+            run=SimpleNamespace(seconds=1.0, losses=[1.0] * 60, lr=[0.1], updates={}),
+            probe=SimpleNamespace(task=Task("classes", classes=10)),
+        )
+        look = SecondLook(chart, [], seconds=20.0, seed=0)
+        monkeypatch.setattr(type(look), "_early", False)
+        return look._told(cured("I00", "the initial weights", redrawn(), True), Told(0.3, 0.3), Told(0.9, 0.9)).severity
+
+    assert severity(64) == "warning"
+    assert severity(11) == "question"
