@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from patients import examine, ids, loader, mlp, sgd
+from patients import X, Y, examine, ids, loader, mlp, sgd
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -266,3 +266,17 @@ def _classes_left_out() -> Any:
 def test_its_sick_twin_is_still_found(patient: Callable[[], Any], id: str) -> None:
     diagnosis = patient()
     assert id in ids(diagnosis), diagnosis.summary()
+
+
+def test_what_may_be_on_purpose_is_a_question_where_the_network_answers_well() -> None:
+    """A random body that is meant to keep still, under a head that learns; taking it along brings nothing."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 2048), nn.ReLU(), nn.Linear(2048, 10))
+    model[1].requires_grad_(False)
+    doubtful = torch.where(torch.rand(len(Y)) < 0.35, torch.randint(10, (len(Y),)), Y)
+    found = examine(model, data=loader(X, doubtful), optimizer=torch.optim.Adam(model[3].parameters(), lr=1e-2))
+    assert found.verdict == "trains"
+    (one,) = [one for one in found.findings if one.id == "W03"]
+    assert one.trial is not None
+    assert 0.4 <= one.trial.before < 0.85
+    assert not ids(found)
