@@ -20,6 +20,8 @@ MODULES = (
     "functions",
     "recipes",
     "decisions",
+    "loops",
+    "detection",
 )
 _BY_MODULE: dict[str, list[str]] = {}
 for _module in MODULES:
