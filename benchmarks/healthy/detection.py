@@ -100,7 +100,7 @@ class Localiser(nn.Module):
 @setup
 def scenes_one_box(seed: int) -> Setup:
     """One thing in every scene: the generalised overlap and the L1 distance of its box, and its class."""
-    rows = Scenes(800, seed, things=1).rows
+    rows = Scenes(1600, seed, things=1).rows
     images, kinds = _pictures(rows), torch.cat([row["kinds"] for row in rows])
     boxes = torch.cat([row["boxes"] for row in rows]) / SIZE
     model = Localiser()
@@ -111,16 +111,16 @@ def scenes_one_box(seed: int) -> Setup:
         return 1 - _overlap(found, box)[1].mean() + 2 * F.l1_loss(found, box) + F.cross_entropy(logits, kind)
 
     def score(model: nn.Module) -> float:
-        found, logits = predict(model, images[600:])
-        return ((logits.argmax(1) == kinds[600:]) * _overlap(found, boxes[600:])[0]).mean().item()
+        found, logits = predict(model, images[1300:])
+        return ((logits.argmax(1) == kinds[1300:]) * _overlap(found, boxes[1300:])[0]).mean().item()
 
-    usual = _overlap(boxes[:600].mean(0).expand(200, 4), boxes[600:])[0]
+    usual = _overlap(boxes[:1300].mean(0).expand(300, 4), boxes[1300:])[0]
     return Setup(
         model=model,
-        loader=batches(images[:600], boxes[:600], kinds[:600], seed=seed, size=32, drop_last=True),
+        loader=batches(images[:1300], boxes[:1300], kinds[:1300], seed=seed, size=32, drop_last=True),
         loss=loss,
         optimizer=torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.01),
-        steps=300,
+        steps=450,
         score=score,
         trivial=usual.mean().item() / 3,
     )
@@ -232,13 +232,13 @@ class CentreNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.body = nn.Sequential(_block(1, 16), _block(16, 32, 2), _block(32, 32), _block(32, 32))
-        self.heat, self.half = nn.Conv2d(32, 3, 1), nn.Conv2d(32, 1, 1)
+        self.heat, self.extent = nn.Conv2d(32, 3, 1), nn.Conv2d(32, 1, 1)
         nn.init.constant_(self.heat.bias, -2.19)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Logits of the heat, and half the size in pixels."""
         features = self.body(images)
-        return self.heat(features), 3.5 + self.half(features)[:, 0]
+        return self.heat(features), 3.5 + self.extent(features)[:, 0]
 
 
 @setup
